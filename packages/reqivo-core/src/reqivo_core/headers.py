@@ -1,0 +1,233 @@
+"""Headers: a case-insensitive multi-map of field lines (RFC 9110 §5).
+
+Lines keep their order and their spelling. What a user puts in is checked at the door, so nothing that could split a
+message ever reaches a transport (RFC 9110 §5.5); what a server sent is taken as the transport's own checks left it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from reqivo_core.errors import InvalidRequest, excerpt
+
+HeaderTypes: TypeAlias = "Headers | Mapping[str, Any] | Iterable[tuple[str, Any]] | None"
+RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_field_value = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
+
+_SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+
+
+def checked_name(name: str | bytes) -> str:
+    """A field name that is a token (RFC 9110 §5.6.2).
+
+    Raises:
+        InvalidRequest: It is not.
+    """
+    text = name.decode("latin-1") if isinstance(name, bytes) else name
+    if not isinstance(text, str) or not _is_token(text):
+        raise InvalidRequest(f"header name {excerpt(str(text))}: give one or more letters, digits or !#$%&'*+-.^_`|~")
+    return text
+
+
+def checked_value(name: str, value: object) -> str:
+    """A field value without surrounding whitespace, control characters or anything beyond Latin-1 (RFC 9110 §5.5).
+
+    The value itself is never shown: it may be a credential.
+
+    Raises:
+        InvalidRequest: It cannot be sent.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise InvalidRequest(f"header {name}: a value is str, bytes or a number, not {type(value).__name__}")
+    text = value.strip(" \t")
+    if not _is_field_value(text):
+        raise InvalidRequest(
+            f"header {name}: its value holds a control character (CR, LF, NUL …) or one beyond Latin-1; "
+            "encode it first, for instance with urllib.parse.quote"
+        )
+    return text
+
+
+def _pairs(headers: HeaderTypes) -> Iterable[tuple[str, Any]]:
+    """The lines of any form of headers that users write."""
+    if headers is None:
+        return ()
+    if isinstance(headers, Headers):
+        return headers.multi_items()
+    if isinstance(headers, Mapping):
+        return headers.items()
+    return headers
+
+
+class Headers(MutableMapping[str, str]):
+    """Field lines, looked up without regard to case.
+
+    ``headers["x"]`` joins several lines of one name with ``", "`` (RFC 9110 §5.3), except ``Set-Cookie``, which
+    cannot be joined: there it is the first line. ``get_all`` gives them one by one.
+    """
+
+    __slots__ = ("_index", "_lines", "_raw")
+
+    def __init__(self, headers: HeaderTypes = None) -> None:
+        """Make headers.
+
+        Args:
+            headers: A mapping or pairs of names and values. A value of None leaves the name out.
+
+        Raises:
+            InvalidRequest: A name or value cannot be sent.
+        """
+        self._raw: RawHeaders | None = None
+        self._index: dict[str, list[str]] | None = None
+        self._lines: list[tuple[str, str]] = []
+        for name, value in _pairs(headers):
+            if value is not None:
+                self.add(name, value)
+
+    @classmethod
+    def from_raw(cls, raw: RawHeaders) -> Headers:
+        """Headers as they came from the wire; decoded (Latin-1) when first looked at."""
+        self = cls.__new__(cls)
+        self._raw = raw
+        self._index = None
+        self._lines = []
+        return self
+
+    def copy(self) -> Headers:
+        """An independent copy; nothing is checked again."""
+        other = Headers.__new__(Headers)
+        other._raw = None
+        other._index = None
+        other._lines = self._decoded().copy()
+        return other
+
+    def _decoded(self) -> list[tuple[str, str]]:
+        if self._raw is not None:
+            self._lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw]
+            self._raw = None
+        return self._lines
+
+    def _indexed(self) -> dict[str, list[str]]:
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for name, value in self._decoded():
+                index.setdefault(name.lower(), []).append(value)
+        return index
+
+    @property
+    def raw(self) -> RawHeaders:
+        """The lines as octets, in order, in their spelling."""
+        if self._raw is not None:
+            return list(self._raw)
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._lines]
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """The lines, in order, in their spelling."""
+        return self._decoded().copy()
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """The lines themselves, for transports that write them out: not to be changed."""
+        return self._decoded()
+
+    def get_all(self, name: str) -> list[str]:
+        """The values of all lines of this name, in order."""
+        return self._indexed().get(name.lower(), []).copy()
+
+    def add(self, name: str, value: object) -> None:
+        """Add a line beside those of the same name.
+
+        Raises:
+            InvalidRequest: Name or value cannot be sent.
+        """
+        name = checked_name(name)
+        line = name, checked_value(name, value)
+        self._decoded().append(line)
+        self._index = None
+
+    def merge(self, headers: HeaderTypes) -> None:
+        """Let these lines replace ours of the same names; a value of None removes ours.
+
+        Raises:
+            InvalidRequest: A name or value cannot be sent.
+        """
+        seen: set[str] = set()
+        for name, value in _pairs(headers):
+            lower = checked_name(name).lower()
+            if lower not in seen:
+                seen.add(lower)
+                self.discard(lower)
+            if value is not None:
+                self.add(name, value)
+
+    def discard(self, name: str) -> None:
+        """Remove all lines of this name, if there are any."""
+        lower = name.lower()
+        if lower in self._indexed():
+            self._lines = [line for line in self._lines if line[0].lower() != lower]
+            self._index = None
+
+    def __getitem__(self, name: str) -> str:
+        lower = name.lower()
+        values = self._indexed()[lower]
+        return values[0] if len(values) == 1 or lower == "set-cookie" else ", ".join(values)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        name = checked_name(name)
+        line = name, checked_value(name, value)
+        lower = name.lower()
+        if lower not in self._indexed():
+            self._lines.append(line)
+        else:
+            place = next(n for n, (other, _) in enumerate(self._lines) if other.lower() == lower)
+            kept = [old for old in self._lines[place + 1 :] if old[0].lower() != lower]
+            self._lines[place:] = [line, *kept]
+        self._index = None
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self.discard(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._indexed()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, each once, in lower case, in the order of their first lines."""
+        return iter(list(self._indexed()))
+
+    def __len__(self) -> int:
+        return len(self._indexed())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            if not isinstance(other, Mapping | list | tuple):
+                return NotImplemented
+            other = Headers(other)
+        return self._indexed() == other._indexed()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, as MutableMapping is
+
+    def __repr__(self) -> str:
+        """With the values of credentials masked."""
+        lines = [(name, "***" if name.lower() in _SECRET_FIELDS else value) for name, value in self._decoded()]
+        return f"Headers({lines!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by lines."""
+        return _unpickled, (self.multi_items(),)
+
+
+def _unpickled(lines: list[tuple[str, str]]) -> Headers:
+    headers = Headers()
+    headers._lines = lines
+    return headers

@@ -1,0 +1,69 @@
+"""The hooks of reqivo, declared with pluggy: plain functions, never awaited, none of them around I/O.
+
+A plugin is any object with methods marked ``@hookimpl`` that take any of the arguments named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from reqivo_core.errors import ReqivoError
+    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec
+    from reqivo_core.messages import Request
+
+PROJECT = "reqivo"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def reqivo_register_transports() -> Iterable[TransportSpec]:
+    """Give the transports that the plugin brings."""
+    raise NotImplementedError  # a specification; pluggy never calls it
+
+
+@hookspec
+def reqivo_register_codings() -> Mapping[str, Callable[[], Any]]:
+    """Give content-codings: name → factory of a decoder (see ``reqivo_core.codings.Decoder``)."""
+    raise NotImplementedError  # a specification; pluggy never calls it
+
+
+@hookspec
+def reqivo_register_flows(session: Any) -> Iterable[Flow]:
+    """Give flows for this session, outermost first. They run inside redirects and outside authentication."""
+    raise NotImplementedError  # a specification; pluggy never calls it
+
+
+@hookspec
+def reqivo_prepare_request(request: Request) -> None:
+    """Amend a request in place, before its flows start; an exception reaches the caller."""
+
+
+@hookspec
+def reqivo_response_received(request: Request, response: Any) -> None:
+    """Look at a response whose head has come (each one: redirects and retries too)."""
+
+
+@hookspec
+def reqivo_request_failed(request: Request, error: ReqivoError) -> None:
+    """Learn that a request failed for good."""
+
+
+@hookspec
+def reqivo_trace(event: TraceEvent) -> None:
+    """Observe what happens below: dns, connect, tls, proxy, request, response, push, window, reconnect."""
+
+
+@hookspec
+def reqivo_session_opened(session: Any) -> None:
+    """Learn that a session was made."""
+
+
+@hookspec
+def reqivo_session_closed(session: Any) -> None:
+    """Learn that a session was closed."""

@@ -1,0 +1,72 @@
+"""TlsConfig: what a session wants of TLS, as a value that the pool can compare.
+
+It is part of a connection's identity: a connection made with other settings is never reused (RFC 9110 §4.3.4 leaves
+the trust decision to the client, so two decisions must not share a connection). Contexts are made of it in
+``runtime.tls``; nothing here touches ``ssl``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from reqivo_core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import ssl
+
+Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
+Cert: TypeAlias = "str | os.PathLike[str] | tuple[str | os.PathLike[str], ...] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """What is wanted of TLS.
+
+    Attributes:
+        verify: True for the default authorities (certifi, or ``SSL_CERT_FILE``/``SSL_CERT_DIR`` where the environment
+            is trusted), ``"system"`` for the system's, False for none, the path of a PEM file or folder, or an
+            ``ssl.SSLContext``, which is compared by identity.
+        cert: The client's certificate: PEM path, or (certificate, key[, password]).
+        server_hostname: The name to send and verify instead of the URL's host.
+        minimum_version: ``"TLSv1.2"`` or ``"TLSv1.3"``.
+        trust_env: Whether ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and ``SSLKEYLOGFILE`` are looked at.
+    """
+
+    verify: bool | str | ssl.SSLContext = True
+    cert: tuple[str, ...] | None = None
+    server_hostname: str | None = None
+    minimum_version: str = "TLSv1.2"
+    trust_env: bool = True
+
+    @classmethod
+    def of(cls, verify: Verify = True, cert: Cert = None, *, trust_env: bool = True) -> TlsConfig:
+        """Take ``verify=`` and ``cert=`` as users write them.
+
+        Args:
+            verify: See the class.
+            cert: See the class.
+            trust_env: See the class.
+
+        Returns:
+            The value.
+
+        Raises:
+            InvalidRequest: ``cert`` is not a path or a tuple of two or three.
+        """
+        if isinstance(verify, os.PathLike):
+            verify = os.fspath(verify)
+        if cert is None:
+            parts = None
+        elif isinstance(cert, tuple):
+            if len(cert) not in (2, 3):
+                raise InvalidRequest("cert: give the path of a PEM file, or (certificate, key[, password])")
+            parts = tuple(os.fspath(part) for part in cert)
+        else:
+            parts = (os.fspath(cert),)
+        return cls(verify, parts, trust_env=trust_env)
+
+    def __repr__(self) -> str:
+        """Without the key's password."""
+        return f"TlsConfig(verify={self.verify!r}, cert={self.cert and self.cert[:2]!r})"
