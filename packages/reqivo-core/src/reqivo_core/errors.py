@@ -14,6 +14,8 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reqivo_core.messages import Request
 
 EXCERPT_LENGTH = 200
@@ -224,12 +226,27 @@ class UnsafeRedirect(RequestError):
     """The server redirected to something that must not be followed."""
 
 
-class RedirectLoopError(RequestError):
-    """The redirects came back to where they had been."""
-
-
 class TooManyRedirects(RequestError):
-    """More redirects than ``max_redirects``."""
+    """More redirects than ``max_redirects``.
+
+    Attributes:
+        history: The redirecting responses, in order.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: Request | None = None,
+        phase: str | None = "redirect",
+        history: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message, request=request, phase=phase)
+        self.history = list(history)
+
+
+class RedirectLoopError(TooManyRedirects):
+    """The redirects came back to where they had been: following them further would never end."""
 
 
 class HTTPStatusError(RequestError):

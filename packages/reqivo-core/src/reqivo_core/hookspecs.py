@@ -12,7 +12,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from reqivo_core.errors import ReqivoError
-    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec
+    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec, Tunnel
     from reqivo_core.messages import Request
 
 PROJECT = "reqivo"
@@ -24,19 +24,25 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def reqivo_register_transports() -> Iterable[TransportSpec]:
     """Give the transports that the plugin brings."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return ()
 
 
 @hookspec
 def reqivo_register_codings() -> Mapping[str, Callable[[], Any]]:
     """Give content-codings: name → factory of a decoder (see ``reqivo_core.codings.Decoder``)."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return {}
+
+
+@hookspec
+def reqivo_register_tunnels() -> Mapping[str, Tunnel]:
+    """Give ways through proxies: scheme of the proxy's URL → Tunnel."""
+    return {}
 
 
 @hookspec
 def reqivo_register_flows(session: Any) -> Iterable[Flow]:
     """Give flows for this session, outermost first. They run inside redirects and outside authentication."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return ()
 
 
 @hookspec

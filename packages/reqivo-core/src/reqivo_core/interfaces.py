@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
     from reqivo_core.messages import Request
+    from reqivo_core.routes import Proxy
     from reqivo_core.timeouts import Deadline
     from reqivo_core.tls_config import TlsConfig
     from reqivo_core.urls import Origin
@@ -436,3 +437,6 @@ class WaitFor:
 FlowGenerator: TypeAlias = "Generator[Request | Sleep | ReadBody | WaitFor, Any, Any]"
 Flow: TypeAlias = "Callable[[Request], FlowGenerator]"
 """A plain generator function: ``response = yield request`` sends, ``return response`` ends. One serves both worlds."""
+
+Tunnel: TypeAlias = "Callable[[NetworkStream, Proxy, Origin, Deadline], Awaitable[NetworkStream]]"
+"""Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin."""
