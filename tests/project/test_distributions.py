@@ -193,4 +193,4 @@ def test_no_page_holds_wording_that_does_not_belong(pattern: re.Pattern[str]) ->
 
 def test_test_directories_do_not_hide_the_distributions() -> None:
     # `tests` is on the path: with an __init__.py, tests/reqivo would be imported in place of reqivo.
-    assert [path.parent.name for path in ROOT.glob("tests/*/__init__.py")] == []
+    assert {path.parent.name for path in ROOT.glob("tests/*/__init__.py")} <= {"support"}
