@@ -1,0 +1,1 @@
+"""An HTTP client, blocking and async, whose transports are plug-ins."""
