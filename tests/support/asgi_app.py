@@ -1,7 +1,7 @@
 """The application most tests talk to: it says back what it got, or misbehaves on request.
 
-==========================  ==========================================================================
-``/echo/<nonce>``           any method: JSON of what arrived; ``x-nonce``, ``x-body-sha256`` headers
+==========================  =====================================================================
+``/echo/<nonce>``           any method: JSON of what arrived; ``x-nonce``, ``x-body-sha256``
 ``/upload``                 any method: counts and hashes the body as it streams, holds nothing
 ``/headers``                JSON list of the header pairs, in order
 ``/bytes/<n>``              ``n`` bytes of :func:`pattern`, with Content-Length
@@ -10,7 +10,8 @@
 ``/status/<code>``          that status, a short body where one is allowed
 ``/delay/<ms>``             answers late
 ``/drip?count=&size=&ms=``  ``count`` pieces of ``size`` bytes, one every ``ms``
-``/hang``                   never answers; ``/hang-after/<n>``: sends ``n`` of 2n bytes, then nothing
+``/hang``                   never answers
+``/hang-after/<n>``         sends ``n`` of ``2 * n`` bytes, then nothing
 ``/redirect/<n>``           ``n`` redirects, then ``/echo/redirected``; ``?status=`` (302)
 ``/redirect-to?url=``       one redirect there; ``?status=`` (302)
 ``/cookies``                JSON of the cookies that came; ``/cookies/set?a=b`` sets some
@@ -20,7 +21,7 @@
 ``/early-hints``            103 first (where the server can: HTTP/2)
 ``/push?path=``             promises each ``path`` (where the server can: HTTP/2)
 ``/ws/echo``                WebSocket echo; takes the first subprotocol offered
-==========================  ==========================================================================
+==========================  =====================================================================
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 _PIECE = 65536
 
 
 def pattern(length: int, start: int = 0) -> bytes:
     """Return ``length`` bytes of the sequence ``/bytes/<n>`` serves; any slice is recognisable."""
-    block = b"".join(index.to_bytes(4, "big") for index in range(start // 4, (start + length) // 4 + 1))
+    words = range(start // 4, (start + length) // 4 + 1)
+    block = b"".join(word.to_bytes(4, "big") for word in words)
     return block[start % 4 : start % 4 + length]
 
 
@@ -107,7 +109,7 @@ class Exchange:
         if done:
             raise ConnectionResetError("the client left")
 
-    async def start(self, status: int, headers: Headers = [], *, trailers: bool = False) -> None:
+    async def start(self, status: int, headers: Headers = (), *, trailers: bool = False) -> None:
         """Send the response's head."""
         fields = [(key.lower().encode("latin-1"), val.encode("latin-1")) for key, val in headers]
         message = {"type": "http.response.start", "status": status, "headers": fields}
@@ -121,7 +123,7 @@ class Exchange:
         """Send one of the extensions' messages."""
         await self._send({"type": kind, **values})
 
-    async def answer(self, status: int, body: bytes = b"", headers: Headers = []) -> None:
+    async def answer(self, status: int, body: bytes = b"", headers: Headers = ()) -> None:
         """Send a whole response with its length."""
         await self.digest()
         lengthless = status < 200 or status in (204, 304)
@@ -129,7 +131,7 @@ class Exchange:
         await self.start(status, [*headers, *length])
         await self.body(b"" if lengthless else body, more=False)
 
-    async def json(self, value: object, headers: Headers = []) -> None:
+    async def json(self, value: object, headers: Headers = ()) -> None:
         """Send a value as JSON."""
         fields = [("content-type", "application/json"), *headers]
         await self.answer(200, json.dumps(value).encode(), fields)
@@ -250,9 +252,8 @@ async def cookies(exchange: Exchange) -> None:
 
 async def set_cookies(exchange: Exchange) -> None:
     """Set a cookie for every pair of the query."""
-    await exchange.json(
-        dict(exchange.pairs), [("set-cookie", f"{key}={value}; Path=/") for key, value in exchange.pairs]
-    )
+    fields = [("set-cookie", f"{key}={value}; Path=/") for key, value in exchange.pairs]
+    await exchange.json(dict(exchange.pairs), fields)
 
 
 async def basic_auth(exchange: Exchange, user: str, password: str) -> None:
@@ -267,11 +268,12 @@ async def basic_auth(exchange: Exchange, user: str, password: str) -> None:
 async def events(exchange: Exchange) -> None:
     """Send events that use every field, going on after the last one the client saw."""
     await exchange.digest()
-    await exchange.start(200, [("content-type", "text/event-stream"), ("cache-control", "no-store")])
+    await exchange.start(200, [("content-type", "text/event-stream")])
     await exchange.body(b": welcome\nretry: 50\n\n")
     first = int(exchange.header("last-event-id") or 0) + 1
     for number in range(first, first + exchange.number("count", 3)):
-        await exchange.body(f"id: {number}\nevent: tick\ndata: {number}\ndata: line two\n\n".encode())
+        event = f"id: {number}\nevent: tick\ndata: {number}\ndata: line two\n\n"
+        await exchange.body(event.encode())
     await exchange.body(more=False)
 
 

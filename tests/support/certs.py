@@ -158,7 +158,7 @@ class Authority:
     ) -> Certificate:
         if made := self._made.get((kind, *names)):
             return made
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         leaf = issuer.issue_cert(
             *names, not_before=now + from_day * _DAY, not_after=now + to_day * _DAY
         )
@@ -182,7 +182,7 @@ class Authority:
         root = x509.load_pem_x509_certificate(self._root.cert_pem.bytes())
         root_key = load_pem_private_key(self._root.private_key_pem.bytes(), None)
         assert isinstance(root_key, ec.EllipticCurvePrivateKey)
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)

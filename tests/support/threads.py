@@ -98,13 +98,15 @@ class ThreadServer(ABC, Address):
         """
         self.wait_until(lambda: self.connections >= count, f"{count} connections")
 
-    def wait_until_idle(self) -> None:
-        """Return once no connection is being served.
+    def wait_until_idle(self, after: int = 1) -> None:
+        """Return once at least ``after`` connections have come and none is being served.
 
         Raises:
-            TimeoutError: one still was when the server's time-out had passed.
+            TimeoutError: it was not so within the server's time-out.
         """
-        self.wait_until(lambda: not self._workers, "the end of all connections")
+        self.wait_until(
+            lambda: self.connections >= after and not self._workers, "the end of all connections"
+        )
 
     def wait_until(self, predicate: Callable[[], bool], what: str) -> None:
         """Wait for a condition over the server's state, whose changes notify ``changed``."""
@@ -173,11 +175,8 @@ class ThreadServer(ABC, Address):
 
 
 def _wake(sock: socket.socket) -> None:
-    """Make calls that block on the socket return, whichever thread they are in.
-
-    The base class's method, since ``SSLSocket.shutdown`` would pull the TLS state from under them.
-    """
+    """Make calls that block on the socket return, whichever thread they are in."""
     try:
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # closed or never connected: nobody waits on it

@@ -137,9 +137,9 @@ class _Clock:
 
 def httpbin() -> Wsgi:
     """Return the httpbin application, made interruptible and accepting chunked uploads."""
-    core = importlib.import_module("httpbin.core")
+    core: Any = importlib.import_module("httpbin.core")
     core.time = _Clock()
-    application: Any = core.app
+    application = core.app
     # httpbin refuses chunked bodies unless the server is one of two it knows to decode them.
     before = application.before_request_funcs.get(None, [])
     before[:] = [hook for hook in before if hook.__name__ != "before_request"]

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import threading
-from pathlib import Path
 
 import pytest
 from aiohttp import web
