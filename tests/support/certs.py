@@ -84,6 +84,7 @@ class Authority:
     def client_context(self, alpn: Sequence[str] = ()) -> ssl.SSLContext:
         """Return a client's context that trusts this authority and nobody else."""
         context = ssl.create_default_context(cafile=str(self.path))
+        context.hostname_checks_common_name = False  # on by default, against RFC 9525
         if alpn:
             context.set_alpn_protocols(list(alpn))
         return context

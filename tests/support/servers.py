@@ -58,6 +58,14 @@ class _Server(LoopThread, Address):
                 ownership.disown_port(self.port)
 
 
+class _Connection(TCPServer):
+    """A connection that goes when its client does, not when it has been idle long enough."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 class AsgiServer(_Server):
     """Serves an ASGI application by hypercorn.
 
@@ -105,7 +113,7 @@ class AsgiServer(_Server):
             self._tasks.add(_this_task())
             self.connections += 1
             try:
-                await TCPServer(wrapped, loop, self._config, context, {}, reader, writer)
+                await _Connection(wrapped, loop, self._config, context, {}, reader, writer)
             except Exception as error:  # a connection that broke in hypercorn's hands
                 self.errors.append(error)
             finally:

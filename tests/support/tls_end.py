@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 
 
 class TlsEnd:
-    """A socket spoken to through TLS. One thread at a time.
+    """A socket spoken to through TLS: by one thread, or by one that reads and one that writes.
 
     Attributes:
         server_name: The name the client asked for by SNI, None when it asked for none.
@@ -20,6 +21,8 @@ class TlsEnd:
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, arrived: bytes = b"") -> None:
         self.sock = sock
         self.server_name: str | None = None
+        self._state = threading.Lock()  # over steps of the TLS engine, which never block
+        self._order = threading.Lock()  # records leave in the order in which they were made
         self._incoming = ssl.MemoryBIO()
         self._incoming.write(arrived)
         self._outgoing = ssl.MemoryBIO()
@@ -56,30 +59,31 @@ class TlsEnd:
         """Return what has come, ``b""`` after the client's close_notify or FIN."""
         while True:
             try:
-                return self._tls.read(size)
+                with self._state:
+                    return self._tls.read(size)
             except ssl.SSLWantReadError:
                 if not self._feed():
                     return b""
             except ssl.SSLZeroReturnError:
                 return b""
 
-    def has_pending(self) -> bool:
-        """Tell whether :meth:`recv` might return something without reading the socket."""
-        return self._tls.pending() > 0 or self._incoming.pending > 0
-
     def sendall(self, data: bytes) -> None:
         """Send data as records of their own."""
         for start in range(0, len(data), 16384):
-            self._tls.write(data[start : start + 16384])
-            self._flush()
+            with self._order:
+                with self._state:
+                    self._tls.write(data[start : start + 16384])
+                self._flush()
 
     def close_notify(self) -> None:
         """Say that nothing more will come, without waiting for the client to say so."""
-        try:
-            self._tls.unwrap()
-        except ssl.SSLError:
-            pass  # SSLWantRead: ours is written, theirs has not come
-        self._flush()
+        with self._order:
+            try:
+                with self._state:
+                    self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # SSLWantRead: ours is written, theirs has not come
+            self._flush()
 
     def _is_shaken(self) -> bool:
         try:
@@ -91,7 +95,8 @@ class TlsEnd:
 
     def _feed(self) -> bool:
         data = self.sock.recv(65536)
-        self._incoming.write(data)
+        with self._state:
+            self._incoming.write(data)
         return bool(data)
 
     def _flush(self) -> None:

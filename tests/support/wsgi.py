@@ -20,8 +20,8 @@ PATIENCE = 10.0
 _serving = threading.local()
 
 
-class Halted(Exception):
-    """The server stops; whoever runs in its threads should too."""
+class Halted(BaseException):
+    """The server stops; whoever runs in its threads should too, and frameworks not catch it."""
 
 
 class WsgiApp:
@@ -71,9 +71,10 @@ class WsgiApp:
             ]
             return None  # the write() callable, which PEP 3333 keeps for old frameworks only
 
-        parts = self.wsgi(environ, start_response)
+        parts: Iterable[bytes] = ()
         started = False
         try:
+            parts = self.wsgi(environ, start_response)
             for part in parts:
                 if not started:
                     send(start)

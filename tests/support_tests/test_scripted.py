@@ -17,24 +17,19 @@ from support.scripted import Peer, ScriptedServer, answers
 Connect = Callable[[ScriptedServer], socket.socket]
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture(params=["plain", "tls"])
-def tls(request: pytest.FixtureRequest, ca: Authority) -> ssl.SSLContext | None:
-    return ca.server_context() if request.param == "tls" else None
+def tls(request: pytest.FixtureRequest, authority: Authority) -> ssl.SSLContext | None:
+    return authority.server_context() if request.param == "tls" else None
 
 
 @pytest.fixture
-def connect(ca: Authority) -> Iterator[Connect]:
+def connect(authority: Authority) -> Iterator[Connect]:
     made: list[socket.socket] = []
 
     def connect(server: ScriptedServer) -> socket.socket:
         sock = socket.create_connection(server.address, 5)
         if server.tls is not None:
-            sock = ca.client_context().wrap_socket(
+            sock = authority.client_context().wrap_socket(
                 sock, server_hostname="localhost", suppress_ragged_eofs=False
             )
         made.append(sock)
@@ -93,13 +88,13 @@ def test_rst_resets(tls: ssl.SSLContext | None, connect: Connect) -> None:
             sock.recv(1)
 
 
-def test_abort_tls_ends_without_close_notify(ca: Authority, connect: Connect) -> None:
+def test_abort_tls_ends_without_close_notify(authority: Authority, connect: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.expect(1)
         peer.send(b"half")
         peer.abort_tls()
 
-    with ScriptedServer(script, tls=ca.server_context()) as server:
+    with ScriptedServer(script, tls=authority.server_context()) as server:
         sock = connect(server)
         sock.sendall(b"x")
         assert sock.recv(4) == b"half"
@@ -141,30 +136,30 @@ def test_a_generator_may_be_a_script(connect: Connect) -> None:
         assert read_all(connect(server)) == b"HTTP/1.1 200 OK\r\n\r\n"
 
 
-def test_starttls_names_and_alpn_are_seen(ca: Authority) -> None:
+def test_starttls_names_and_alpn_are_seen(authority: Authority) -> None:
     seen: list[tuple[str | None, str | None]] = []
 
     def script(peer: Peer) -> None:
         peer.expect_until(b"tls please\n")
         peer.send(b"go")
-        peer.tls(ca.server_context(alpn=["h2"]))
+        peer.tls(authority.server_context(alpn=["h2"]))
         seen.append((peer.server_name, peer.alpn))
         peer.send(b"secret")
 
     with ScriptedServer(script) as server, socket.create_connection(server.address, 5) as raw:
         raw.sendall(b"tls please\n")
         assert raw.recv(2, socket.MSG_WAITALL) == b"go"
-        context = ca.client_context(alpn=["h2"])
+        context = authority.client_context(alpn=["h2"])
         with context.wrap_socket(raw, server_hostname="localhost") as sock:
             assert read_all(sock) == b"secret"
     assert seen == [("localhost", "h2")]
 
 
-def test_failed_handshakes_are_noted(ca: Authority) -> None:
-    with ScriptedServer(lambda peer: None, tls=ca.self_signed().server_context()) as server:
+def test_failed_handshakes_are_noted(authority: Authority) -> None:
+    with ScriptedServer(lambda peer: None, tls=authority.self_signed().server_context()) as server:
         with socket.create_connection(server.address, 5) as raw:
             with pytest.raises(ssl.SSLCertVerificationError):
-                ca.client_context().wrap_socket(raw, server_hostname="localhost")
+                authority.client_context().wrap_socket(raw, server_hostname="localhost")
         server.wait_until_idle()
         assert len(server.tls_errors) == 1
 
