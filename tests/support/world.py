@@ -199,9 +199,7 @@ class Client:
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         if verb not in _VERBS:
             raise AttributeError(verb)
-        return lambda *args, **options: self.call(
-            lambda session: getattr(session, verb)(*args, **options)
-        )
+        return lambda *args, **options: self.call(lambda session: getattr(session, verb)(*args, **options))
 
     def stream(self, method: str, url: str, **options: Any) -> Any:
         """Return a plain context manager around ``session.stream(…)``."""

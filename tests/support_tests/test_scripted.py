@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.certs import Authority
 from support.messages import SEGMENTATIONS, Segmentation, chunked, response, segments
 from support.scripted import Peer, ScriptedServer, answers
@@ -29,9 +30,7 @@ def connect(authority: Authority) -> Iterator[Connect]:
     def connect(server: ScriptedServer) -> socket.socket:
         sock = socket.create_connection(server.address, 5)
         if server.tls is not None:
-            sock = authority.client_context().wrap_socket(
-                sock, server_hostname="localhost", suppress_ragged_eofs=False
-            )
+            sock = authority.client_context().wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
         made.append(sock)
         return sock
 

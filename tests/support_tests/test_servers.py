@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from aiohttp import web
+
 from support.asgi_app import pattern
 from support.certs import Authority
 from support.servers import AiohttpServer, AsgiServer, HttpbinServer
@@ -70,18 +71,12 @@ def test_stop_does_not_wait_for_requests_that_hang(authority: Authority) -> None
     response.close()
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"), [("/stream-bytes/10240?chunk_size=1000", 10240), ("/bytes/500", 500)]
-)
+@pytest.mark.parametrize(("path", "expected"), [("/stream-bytes/10240?chunk_size=1000", 10240), ("/bytes/500", 500)])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_httpbin_streams_and_keeps_the_connection(
-    authority: Authority, path: str, expected: int, secure: bool
-) -> None:
+def test_httpbin_streams_and_keeps_the_connection(authority: Authority, path: str, expected: int, secure: bool) -> None:
     with HttpbinServer(tls=authority.server_context() if secure else None) as server:
         if secure:
-            connection = http.client.HTTPSConnection(
-                "localhost", server.port, context=authority.client_context()
-            )
+            connection = http.client.HTTPSConnection("localhost", server.port, context=authority.client_context())
         else:
             connection = http.client.HTTPConnection(*server.address)
         for _ in range(2):
@@ -119,9 +114,7 @@ def test_aiohttp_application_is_served(authority: Authority) -> None:
     app = web.Application()
     app.router.add_get("/", hello)
     with AiohttpServer(app, tls=authority.server_context()) as server:
-        connection = http.client.HTTPSConnection(
-            "localhost", server.port, context=authority.client_context()
-        )
+        connection = http.client.HTTPSConnection("localhost", server.port, context=authority.client_context())
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello over https"
         connection.close()
