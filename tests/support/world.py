@@ -129,6 +129,7 @@ class Async(World):
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
+        self._runner.get_loop()  # now, not at the first call, where it would look like a leak
 
     def run(self, value: Any) -> Any:
         """Await in the world's loop, for a bounded time."""
