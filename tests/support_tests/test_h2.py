@@ -10,6 +10,7 @@ import h2.connection
 import h2.events
 import h2.settings
 import pytest
+
 from support.certs import Authority
 from support.servers import AsgiServer, HttpbinServer
 

@@ -136,6 +136,7 @@ class BaseSession(Generic[ResponseT]):
             max_redirects=given.get("max_redirects", 20),
             reading=self._reading,
             raises_for_status=given.get("raise_for_status", False),
+            has_crossed=False,
         )
 
     def _router(self, route: Route, given: Mapping[str, Any]) -> Router:

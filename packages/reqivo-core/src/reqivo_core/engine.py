@@ -54,12 +54,14 @@ class Plan:
         max_redirects: How many.
         reading: READ_NOTHING, READ_SMALL or READ_ALL.
         raises_for_status: Whether a 4xx or 5xx is an error.
+        has_crossed: Whether a redirect has led to another origin, where nothing goes that was meant for the first.
     """
 
     __slots__ = (
         "auth",
         "flows",
         "follow_redirects",
+        "has_crossed",
         "limits",
         "max_redirects",
         "raises_for_status",
@@ -77,6 +79,7 @@ class Plan:
     max_redirects: int
     reading: int
     raises_for_status: bool
+    has_crossed: bool
 
     def __init__(self, **settings: Any) -> None:
         for name in self.__slots__:
@@ -230,7 +233,7 @@ class Engine(Generic[R]):
             finally:
                 await response.drop()
             if following.url.origin != request.url.origin:
-                plan = plan.but(auth=None)
+                plan = plan.but(auth=None, has_crossed=True)
             request = following
 
     async def _through_flows(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
@@ -309,7 +312,7 @@ class Engine(Generic[R]):
     async def _exchange(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
         """Send one request over one connection; again over another where nothing can have happened."""
         key = self._key(request, plan)
-        wire = self._as_sent(request, key)
+        wire = self._as_sent(request, plan, key)
         attempts = 0
         while True:
             waited = self._runtime.now()
@@ -342,17 +345,20 @@ class Engine(Generic[R]):
             key.may_share = may_share(specs, key.origin, key.route)
         return key
 
-    def _as_sent(self, request: Request, key: ConnectionKey) -> Request:
+    def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
-        cookies = self._jar.header_for(request.url) if self._jar else None
+        given = request.headers.get("cookie") if self._jar else None
+        cookies = None
+        if self._jar:
+            own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
+            cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
         proxy = key.route.proxy if key.origin.scheme == "http" else None
         secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
         if cookies is None and secret is None:
             return request
         wire = request.copy()
         if cookies is not None:
-            given = wire.headers.get("cookie")
-            wire.headers["Cookie"] = cookies if given is None else f"{given}; {cookies}"
+            wire.headers["Cookie"] = f"{given}; {cookies}" if given else cookies
         if secret is not None and "proxy-authorization" not in wire.headers:
             wire.headers["Proxy-Authorization"] = secret
         return wire

@@ -340,7 +340,8 @@ class Transport(ABC):
     def concurrency(self) -> int:
         """How many exchanges it may carry at once from now on.
 
-        1 for HTTP/1.1, 0 for ever once it is closed, broken or draining. A shared transport may say 0 for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
+        1 for HTTP/1.1, 0 for ever once it is closed, broken or draining. A shared transport may say 0
+        for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
         """
 
     @property
