@@ -19,7 +19,9 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _QUOTED = rb'"(?:[^\x00-\x08\n-\x1f\x7f"\\]|\\[^\x00-\x08\n-\x1f\x7f])*+"'
 _EXTENSION = rb";" + _TOKEN + rb"++(?:=(?:" + _QUOTED + rb"|" + _TOKEN + rb"*+))?+"
 _match_size = re.compile(rb"([0-9A-Fa-f]{1,16}+)(?:" + _EXTENSION + rb")*+\r\n").match
-_could_grow = re.compile(rb"(?:[0-9A-Fa-f]{0,16}+|[0-9A-Fa-f]{1,16}+;[^\x00-\x08\n\x0b-\x0c\x0e-\x1f\x7f]*+)\r?").fullmatch
+_could_grow = re.compile(
+    rb"(?:[0-9A-Fa-f]{0,16}+|[0-9A-Fa-f]{1,16}+;[^\x00-\x08\n\x0b-\x0c\x0e-\x1f\x7f]*+)\r?"
+).fullmatch
 
 
 class ChunkScanner:

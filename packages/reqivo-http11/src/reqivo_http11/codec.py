@@ -8,7 +8,6 @@ have refused. Two are known: ``h11`` (the reference, always installed) and ``htt
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from reqivo_core.errors import PluginError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.headers import RawHeaders
 
 VARIABLE = "REQIVO_HTTP11_CODEC"
@@ -45,6 +46,8 @@ class Head(NamedTuple):
 
 class Codec(ABC):
     """A sans-I/O engine for the responses of one connection."""
+
+    __slots__ = ()
 
     @abstractmethod
     def receive_head(self, section: bytes) -> Head:

@@ -103,7 +103,9 @@ def section_end(buffer: bytes | bytearray, what: str, limits: Limits, start: int
     if end >= 0:
         return end + 4
     if bare := _find_bare(buffer, max(start, scanned - 1), bound):
-        raise malformed(f"a {what} with a bare CR, LF or NUL", bytes(buffer[max(start, bare.start() - 80) : bare.end()]))
+        raise malformed(
+            f"a {what} with a bare CR, LF or NUL", bytes(buffer[max(start, bare.start() - 80) : bare.end()])
+        )
     length = len(buffer) - start
     if length >= limit:
         raise _too_large(what, f"is longer than {limit} octets", _OPTIONS[what])
@@ -182,7 +184,10 @@ def with_one_length(section: bytes) -> bytes | None:
     status_line, _, rest = section.partition(b"\r\n")
     fields = field_lines(rest)
     values = [
-        member.strip(b" \t") for name, value in fields if name.lower() == b"content-length" for member in value.split(b",")
+        member.strip(b" \t")
+        for name, value in fields
+        if name.lower() == b"content-length"
+        for member in value.split(b",")
     ]
     if len(values) < 2 or len(set(values)) > 1:
         return None
