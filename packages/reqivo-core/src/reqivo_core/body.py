@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DECODE_STEP = 64 * 1024
 """How many octets one decoding step may produce, so that a bomb never takes more than that before it is noticed."""
 
+KEPT_RAW = 1024 * 1024
+"""How many octets of an encoded body are kept as they came."""
+
 _NO_WAIT = Timeout(timeout=0.0)
 
 
@@ -40,6 +43,7 @@ class Body:
         "_decoder",
         "_exchange",
         "_is_closed",
+        "_kept",
         "_lease",
         "_received",
         "_request",
@@ -77,6 +81,7 @@ class Body:
         self._received = 0
         self._started: float | None = None
         self._is_closed = False
+        self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
         self.warns = False
 
@@ -112,7 +117,21 @@ class Body:
             self._end()
         else:
             self._received += len(chunk)
+            if self._kept is not None:
+                self._keep(chunk)
         return chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        """Keep an encoded body as it came, as long as it is small, for whoever asks for it undecoded afterwards."""
+        if self._received > KEPT_RAW:
+            self._kept = None
+        elif self._kept is not None:
+            self._kept.append(chunk)
+
+    @property
+    def kept_raw(self) -> bytes | None:
+        """The whole body as it came, where it is encoded and small; None where that was not kept."""
+        return None if self._kept is None else b"".join(self._kept)
 
     async def read_chunk(self) -> bytes:
         """Wait for octets, decoded; ``b""`` at the end.

@@ -1,1 +1,197 @@
-"""An HTTP client, blocking and async, whose transports are plug-ins."""
+"""reqivo: an HTTP client made of parts.
+
+One-shot calls, sessions, and their asynchronous twins::
+
+    import reqivo
+
+    print(reqivo.get("https://example.org/").status_code)
+
+    with reqivo.Reqivo(base_url="https://api.example.com").bearer_token("…") as client:
+        print(client.get("/users").json())
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core import (
+    URL,
+    BasicAuth,
+    BearerAuth,
+    Cookie,
+    CookieJar,
+    Headers,
+    Limits,
+    Proxy,
+    ReadBody,
+    Request,
+    Response,
+    Session,
+    Sleep,
+    Timeout,
+    hookimpl,
+)
+
+from reqivo import exceptions
+from reqivo.exceptions import (
+    BodyTooLarge,
+    CertificateError,
+    ConnectError,
+    ConnectTimeout,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DNSError,
+    DecodeError,
+    DecodedSizeExceeded,
+    HTTPStatusError,
+    HandshakeError,
+    HeadersTooLarge,
+    IncompleteBody,
+    InvalidRequest,
+    InvalidResponseError,
+    InvalidURL,
+    LocalProtocolError,
+    MessageTooBig,
+    NetworkError,
+    PluginError,
+    PoolTimeout,
+    ProtocolError,
+    ProxyError,
+    ReadError,
+    ReadTimeout,
+    RedirectLoopError,
+    RemoteProtocolError,
+    ReqivoError,
+    RequestError,
+    ServerDisconnected,
+    SessionClosed,
+    StreamClosed,
+    StreamConsumed,
+    StreamReset,
+    TimeoutError,
+    TimeoutException,
+    TlsError,
+    TooManyRedirects,
+    TotalTimeout,
+    UnsafeRedirect,
+    UnsupportedProtocol,
+    WebSocketError,
+    WriteError,
+    WriteTimeout,
+)
+from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
+
+if TYPE_CHECKING:
+    from reqivo_core import AsyncResponse, AsyncSession
+
+    from reqivo.client import AsyncReqivo, Reqivo
+
+    Client = Reqivo
+    AsyncClient = AsyncReqivo
+
+__version__ = _version("reqivo")
+
+__all__ = [
+    "AsyncClient",
+    "AsyncReqivo",
+    "AsyncResponse",
+    "AsyncSession",
+    "BasicAuth",
+    "BearerAuth",
+    "BodyTooLarge",
+    "CertificateError",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "Cookie",
+    "CookieJar",
+    "DNSError",
+    "DecodeError",
+    "DecodedSizeExceeded",
+    "HTTPStatusError",
+    "HandshakeError",
+    "Headers",
+    "HeadersTooLarge",
+    "IncompleteBody",
+    "InvalidRequest",
+    "InvalidResponseError",
+    "InvalidURL",
+    "Limits",
+    "LocalProtocolError",
+    "MessageTooBig",
+    "NetworkError",
+    "PluginError",
+    "PoolTimeout",
+    "ProtocolError",
+    "Proxy",
+    "ProxyError",
+    "ReadBody",
+    "ReadError",
+    "ReadTimeout",
+    "RedirectLoopError",
+    "RemoteProtocolError",
+    "Reqivo",
+    "ReqivoError",
+    "Request",
+    "RequestError",
+    "Response",
+    "ServerDisconnected",
+    "Session",
+    "SessionClosed",
+    "Sleep",
+    "StreamClosed",
+    "StreamConsumed",
+    "StreamReset",
+    "Timeout",
+    "TimeoutError",
+    "TimeoutException",
+    "TlsError",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "URL",
+    "UnsafeRedirect",
+    "UnsupportedProtocol",
+    "WebSocketError",
+    "WriteError",
+    "WriteTimeout",
+    "__version__",
+    "delete",
+    "exceptions",
+    "get",
+    "head",
+    "hookimpl",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "query",
+    "request",
+    "stream",
+]
+
+_LAZY = {
+    "AsyncClient": ("reqivo.client", "AsyncReqivo"),
+    "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
+    "AsyncResponse": ("reqivo_core", "AsyncResponse"),
+    "AsyncSession": ("reqivo_core", "AsyncSession"),
+    "Client": ("reqivo.client", "Reqivo"),
+    "Reqivo": ("reqivo.client", "Reqivo"),
+}
+"""What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of ``_LAZY``."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LAZY[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

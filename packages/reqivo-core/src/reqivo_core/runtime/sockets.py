@@ -1,0 +1,294 @@
+"""Sockets as every runtime wants them: made, named and explained the same way."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reqivo_core.errors import (
+    ConnectError,
+    ConnectTimeout,
+    DNSError,
+    ReadError,
+    ReadTimeout,
+    WriteError,
+    WriteTimeout,
+)
+from reqivo_core.interfaces import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SocketAddress: TypeAlias = "tuple[Any, ...] | str | bytes"
+Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
+
+UNIX_RETRY = 0.01
+"""Seconds between two attempts at a Unix socket whose backlog is full: no event tells when it has room."""
+
+
+def numeric_address(host: str, port: int) -> Address | None:
+    """Take a host that is an IP address as it is.
+
+    Args:
+        host: A name or an address.
+        port: The port.
+
+    Returns:
+        The address; None for a name.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.inet_pton(family, host.partition("%")[0])
+    except (OSError, ValueError):
+        return None
+    return Address(host, port)
+
+
+def lookup(host: str, port: int) -> list[Address]:
+    """Ask the system's resolver, which blocks the thread.
+
+    Args:
+        host: A host name.
+        port: The port to put into the addresses.
+
+    Returns:
+        At least one address, each once.
+
+    Raises:
+        DNSError: There are none.
+    """
+    try:
+        # Octets, since getaddrinfo would send text through its idna codec, which has limits and errors of its own.
+        return addresses_of(host, socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM))
+    except (OSError, ValueError) as error:
+        raise dns_error(host, error) from error
+
+
+def addresses_of(host: str, found: Iterable[tuple[Any, ...]]) -> list[Address]:
+    """Take the addresses out of what getaddrinfo returned.
+
+    Args:
+        host: The host that was asked for.
+        found: The result.
+
+    Returns:
+        At least one address, each once.
+
+    Raises:
+        DNSError: There are none.
+    """
+    families = (socket.AF_INET, socket.AF_INET6)
+    addresses = [Address(entry[4][0], entry[4][1]) for entry in found if entry[0] in families]
+    if not addresses:
+        raise DNSError(f"could not resolve {host!r} (it has no IP address)", phase="dns")
+    return list(dict.fromkeys(addresses))
+
+
+def dns_error(host: str, error: Exception) -> DNSError:
+    """Say that a host has no address."""
+    reason = explain(error) if isinstance(error, OSError) else "not a valid host name"
+    return DNSError(f"could not resolve {host!r} ({reason})", phase="dns")
+
+
+def dns_timeout(host: str, timeout: float | None) -> ConnectTimeout:
+    """Say that the resolver took too long."""
+    return ConnectTimeout(f"could not resolve {host!r} within {seconds(timeout)} s", phase="dns")
+
+
+def explain(error: OSError) -> str:
+    """Give the system's reason in its usual words, without number or Python's class name."""
+    if isinstance(error, socket.gaierror) or error.errno is None or not error.strerror:
+        text = error.strerror or str(error) or type(error).__name__
+    else:
+        text = os.strerror(error.errno)
+    return text[:1].lower() + text[1:]
+
+
+def show_address(address: Any) -> str:
+    """Write a socket address as people do: ``127.0.0.1:80``, ``[::1]:80``, or a path."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+    return os.fsdecode(address) if isinstance(address, bytes) else str(address)
+
+
+def open_socket(address: Address, local_address: str | None) -> tuple[socket.socket, tuple[Any, ...]]:
+    """Make a non-blocking socket that is ready to be connected.
+
+    Args:
+        address: Where it is to be connected.
+        local_address: The local IP address to connect from.
+
+    Returns:
+        The socket and the system's form of the address.
+
+    Raises:
+        OSError: It could not be made or bound.
+    """
+    target = _system_address(address)
+    sock = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if local_address is not None:
+            _bind(sock, Address(local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock, target
+
+
+def _bind(sock: socket.socket, local: Address) -> None:
+    """Bind to a local address, which must be of the same family."""
+    if local.is_ipv6 != (sock.family == socket.AF_INET6):
+        raise OSError(f"cannot be reached from {local.host}, an address of the other IP version")
+    try:
+        sock.bind(_system_address(local))
+    except OSError as error:
+        raise OSError(f"cannot connect from {local.host}: {explain(error)}") from error
+
+
+def _system_address(address: Address) -> tuple[Any, ...]:
+    """Turn a scope after ``%`` into the number that the system wants beside the address."""
+    host, _, scope = address.host.partition("%")
+    if not address.is_ipv6:
+        return (host, address.port)
+    if not scope:
+        return (host, address.port, 0, 0)
+    return (host, address.port, 0, int(scope) if scope.isdigit() else socket.if_nametoindex(scope))
+
+
+def check_connected(sock: socket.socket) -> None:
+    """Look how a connection attempt ended.
+
+    Args:
+        sock: The socket, which has become writable.
+
+    Raises:
+        OSError: It failed.
+    """
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    check_not_self(sock)
+
+
+def check_not_self(sock: socket.socket) -> None:
+    """Refuse a connection that met itself.
+
+    Where nobody listens at a local port that the system hands out to clients, a connection can be given that very port
+    and, by TCP's simultaneous open, connect to itself.
+
+    Args:
+        sock: A connected socket.
+
+    Raises:
+        OSError: It is connected to itself, or to nobody any more.
+    """
+    if sock.getsockname() == sock.getpeername():
+        raise ConnectionRefusedError("connection refused")
+
+
+def connect_failure(failures: Failures) -> ConnectError:
+    """Say what each address answered."""
+    said = " and ".join(f"{show_address(address)} ({explain(error)})" for address, error in failures)
+    return ConnectError(f"could not connect to {said}", phase="connect")
+
+
+def connect_timeout(addresses: Sequence[Address], timeout: float | None) -> ConnectTimeout:
+    """Say that no address answered in time."""
+    tried = " or ".join(show_address(address) for address in addresses)
+    return ConnectTimeout(f"could not connect to {tried} within {seconds(timeout)} s", phase="connect")
+
+
+def open_unix_socket(path: str) -> socket.socket:
+    """Make a non-blocking Unix domain socket.
+
+    Raises:
+        ConnectError: The platform has none, or no more.
+    """
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise ConnectError(f"could not connect to {path} (this platform has no Unix sockets)", phase="connect")
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectError(f"could not connect to {path} ({explain(error)})", phase="connect") from error
+    sock.setblocking(False)
+    return sock
+
+
+def try_unix(sock: socket.socket, path: str) -> bool:
+    """Connect a Unix socket, which never takes time: either it is done, or the server's backlog is full.
+
+    Args:
+        sock: A non-blocking socket.
+        path: Where the server listens.
+
+    Returns:
+        Whether it is connected; False: try again later.
+
+    Raises:
+        ConnectError: It cannot be reached.
+    """
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        return False
+    except (OSError, ValueError) as error:
+        reason = explain(error) if isinstance(error, OSError) else str(error)
+        raise ConnectError(f"could not connect to {path} ({reason})", phase="connect") from error
+    return True
+
+
+def unix_timeout(path: str, timeout: float | None) -> ConnectTimeout:
+    """Say that a Unix socket's server took no connection in time."""
+    return ConnectTimeout(f"could not connect to {path} within {seconds(timeout)} s", phase="connect")
+
+
+def read_timeout(peer: str, timeout: float | None) -> ReadTimeout:
+    """Say that nothing came in time."""
+    if timeout == 0:
+        return ReadTimeout(f"nothing has arrived from {peer} yet", phase="read")
+    return ReadTimeout(f"{peer} sent nothing for {seconds(timeout)} s", phase="read")
+
+
+def write_timeout(peer: str, timeout: float | None) -> WriteTimeout:
+    """Say that the peer did not take everything in time."""
+    return WriteTimeout(f"{peer} did not take what was sent within {seconds(timeout)} s", phase="write")
+
+
+def closed_here() -> OSError:
+    """The reason for an operation on a connection that was closed on this side."""
+    return OSError("it was closed on this side")
+
+
+def socket_info(sock: socket.socket, name: str) -> Any:
+    """Facts about a socket, as :meth:`NetworkStream.get_info` names them; None for others, and once it is closed."""
+    try:
+        match name:
+            case "socket":
+                return sock
+            case "peername":
+                return sock.getpeername()
+            case "sockname":
+                return sock.getsockname()
+    except OSError:
+        return None
+    return None
+
+
+def seconds(timeout: float | None) -> str:
+    """Write a time limit; what is left of a deadline has digits that nobody wants to read."""
+    return "unlimited" if timeout is None else f"{timeout:.3g}"
+
+
+def read_error(peer: str, error: OSError) -> ReadError:
+    """Say that reading broke."""
+    return ReadError(f"the connection to {peer} broke while reading ({explain(error)})", phase="read")
+
+
+def write_error(peer: str, error: OSError) -> WriteError:
+    """Say that writing broke."""
+    return WriteError(f"the connection to {peer} broke while writing ({explain(error)})", phase="write")

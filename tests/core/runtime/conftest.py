@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from support.worlds import WORLDS, World
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: world.name)
+def world(request: pytest.FixtureRequest) -> World:
+    return request.param  # type: ignore[no-any-return]  # params are worlds
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.settimeout(10)
+        yield sock
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def deaf_address() -> Iterator[tuple[str, int]]:
+    """An address at which connecting hangs: a full backlog makes Linux drop the SYN."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock:
+        fillers = []
+        for _ in range(8):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+            fillers.append(filler)
+        yield sock.getsockname()
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No test may leave a descriptor or a thread behind."""
+    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    yield
+    after = len(os.listdir("/proc/self/fd")), threading.active_count()
+    if after[0] > before[0]:
+        gc.collect()
+    assert after == before

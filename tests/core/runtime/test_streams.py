@@ -1,0 +1,587 @@
+"""What every runtime's streams promise: one body, run in each world."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from reqivo_core.errors import (
+    ConnectError,
+    ConnectTimeout,
+    DNSError,
+    ReadError,
+    ReadTimeout,
+    WriteError,
+    WriteTimeout,
+)
+from reqivo_core.interfaces import Address, NetworkStream
+from support.processes import run_in_child
+from support.worlds import World
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(world: World, listener: socket.socket):
+    stream = await world.runtime.connect_tcp([Address(*listener.getsockname())], 5)
+    peer, _ = listener.accept()
+    peer.settimeout(10)
+    try:
+        yield stream, peer
+    finally:
+        stream.close()
+        peer.close()
+
+
+async def read_all(stream: NetworkStream, count: int) -> bytes:
+    parts = []
+    while count:
+        parts.append(await stream.read(min(count, 65536), 10))
+        assert parts[-1], "the stream ended early"
+        count -= len(parts[-1])
+    return b"".join(parts)
+
+
+# connecting
+
+
+def test_connects_and_exchanges_octets(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            await stream.write(b"ping", 5)
+            assert peer.recv(100) == b"ping"
+            peer.sendall(b"pong")
+            assert await stream.read(100, 5) == b"pong"
+            assert stream.get_info("peername") == listener.getsockname()
+            assert stream.get_info("sockname") == peer.getpeername()
+            sock = stream.get_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert stream.get_info("alpn_protocol") is None
+            assert stream.get_info("ssl_object") is None
+        assert stream.get_info("peername") is None
+
+    world.run(body())
+
+
+def test_a_refused_connection_is_named(world, closed_port):
+    async def body():
+        with pytest.raises(ConnectError) as caught:
+            await world.runtime.connect_tcp([Address("127.0.0.1", closed_port)], 5)
+        assert str(caught.value) == f"could not connect to 127.0.0.1:{closed_port} (connection refused)"
+        assert caught.value.phase == "connect"
+        assert isinstance(caught.value.__cause__, OSError)
+
+    world.run(body())
+
+
+def test_all_refusals_are_named(world, closed_port):
+    async def body():
+        with pytest.raises(ConnectError) as caught:
+            await world.runtime.connect_tcp([Address("127.0.0.1", closed_port), Address("::1", closed_port)], None)
+        assert f"127.0.0.1:{closed_port} (connection refused) and [::1]:{closed_port} (" in str(caught.value)
+
+    world.run(body())
+
+
+def test_the_next_address_is_tried_at_once_after_a_refusal(world, listener):
+    port = listener.getsockname()[1]
+
+    async def body():
+        start = time.monotonic()
+        stream = await world.runtime.connect_tcp(
+            [Address("127.0.0.2", port), Address("127.0.0.1", port)], 30, stagger=20
+        )
+        assert time.monotonic() - start < 10
+        assert stream.get_info("peername") == ("127.0.0.1", port)
+        stream.close()
+
+    world.run(body())
+
+
+def test_the_next_address_is_tried_beside_a_silent_one(world, listener, deaf_address):
+    async def body():
+        addresses = [Address(*deaf_address), Address(*listener.getsockname())]
+        stream = await world.runtime.connect_tcp(addresses, 30, stagger=0.01)
+        assert stream.get_info("peername") == listener.getsockname()
+        stream.close()
+
+    world.run(body())
+
+
+def test_connecting_into_the_void_times_out(world, deaf_address):
+    async def body():
+        with pytest.raises(ConnectTimeout) as caught:
+            await world.runtime.connect_tcp([Address(*deaf_address)], 0.05)
+        assert str(caught.value) == f"could not connect to {deaf_address[0]}:{deaf_address[1]} within 0.05 s"
+
+    world.run(body())
+
+
+def test_the_time_limit_holds_for_all_addresses_together(world, deaf_address, closed_port):
+    async def body():
+        with pytest.raises(ConnectTimeout, match=" or "):
+            await world.runtime.connect_tcp([Address("127.0.0.1", closed_port), Address(*deaf_address)], 0.05)
+
+    world.run(body())
+
+
+def test_connects_from_a_local_address(world, listener):
+    async def body():
+        address = Address(*listener.getsockname())
+        stream = await world.runtime.connect_tcp([address], 5, local_address="127.0.0.3")
+        assert stream.get_info("sockname")[0] == "127.0.0.3"
+        stream.close()
+
+    world.run(body())
+
+
+@pytest.mark.parametrize(
+    ("local", "reason"),
+    [("192.0.2.1", "cannot connect from 192.0.2.1: cannot assign requested address"), ("::1", "the other IP version")],
+)
+def test_an_unusable_local_address_is_named(world, listener, local, reason):
+    async def body():
+        with pytest.raises(ConnectError, match=reason):
+            await world.runtime.connect_tcp([Address(*listener.getsockname())], 5, local_address=local)
+
+    world.run(body())
+
+
+def test_connects_to_ipv6_with_and_without_scope(world):
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 here")
+
+    async def body():
+        port = server.getsockname()[1]
+        for host in ("::1", "::1%1", "::1%lo"):
+            stream = await world.runtime.connect_tcp([Address(host, port)], 5)
+            assert stream.get_info("peername")[1] == port
+            stream.close()
+
+    with server:
+        world.run(body())
+
+
+def test_an_unknown_scope_is_a_connect_error(world):
+    async def body():
+        with pytest.raises(ConnectError, match="fe80::1%nowhere"):
+            await world.runtime.connect_tcp([Address("fe80::1%nowhere", 80)], 5)
+
+    world.run(body())
+
+
+def test_a_connection_to_itself_is_refused(world):
+    async def body():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        # Bound to the very port that it connects to, TCP connects to itself.
+        original = socket.socket.bind
+
+        def bind(sock, address):
+            original(sock, (address[0], port))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket.socket, "bind", bind, raising=False)
+            with pytest.raises(ConnectError, match="connection refused"):
+                await world.runtime.connect_tcp([Address("127.0.0.1", port)], 5, local_address="127.0.0.1")
+
+    world.run(body())
+
+
+# Unix sockets
+
+
+def test_connects_to_a_unix_socket(world, tmp_path):
+    path = str(tmp_path / "server")
+
+    async def body():
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen()
+            stream = await world.runtime.connect_unix(path, 5)
+            peer, _ = server.accept()
+            await stream.write(b"ping", 5)
+            assert peer.recv(100) == b"ping"
+            peer.sendall(b"pong")
+            assert await stream.read(100, 5) == b"pong"
+            assert stream.get_info("peername") == path
+            stream.close()
+            peer.close()
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/socket", "/" + "x" * 200, "a\0b"])
+def test_an_unreachable_unix_socket_is_named(world, path):
+    async def body():
+        with pytest.raises(ConnectError, match="could not connect to"):
+            await world.runtime.connect_unix(path, 5)
+
+    world.run(body())
+
+
+def test_a_full_unix_backlog_times_out_or_is_waited_for(world, tmp_path):
+    path = str(tmp_path / "server")
+
+    async def body():
+        with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as fillers:
+            server.bind(path)
+            server.listen(0)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    filler = fillers.enter_context(socket.socket(socket.AF_UNIX))
+                    filler.setblocking(False)
+                    filler.connect(path)
+            with pytest.raises(ConnectTimeout, match="within 0.02 s"):
+                await world.runtime.connect_unix(path, 0.02)
+            accepting = threading.Timer(0.03, lambda: server.accept()[0].close())
+            accepting.start()
+            stream = await world.runtime.connect_unix(path, 10)
+            assert stream.get_info("peername") == path
+            stream.close()
+            accepting.join()
+
+    world.run(body())
+
+
+def test_a_platform_without_unix_sockets_says_so(world, monkeypatch):
+    monkeypatch.delattr(socket, "AF_UNIX")
+
+    async def body():
+        with pytest.raises(ConnectError, match="no Unix sockets"):
+            await world.runtime.connect_unix("/x", 5)
+
+    world.run(body())
+
+
+# names
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
+def test_addresses_are_not_looked_up(world, host, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+
+    async def body():
+        assert await world.runtime.resolve(host, 80, 5) == [Address(host, 80)]
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("timeout", [5, None])
+def test_a_name_is_looked_up(world, timeout):
+    async def body():
+        assert Address("127.0.0.1", 81) in await world.runtime.resolve("localhost", 81, timeout)
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("timeout", [5, None])
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".invalid", "a\0b", "ü.invalid"])
+def test_a_name_without_address_is_named(world, host, timeout):
+    async def body():
+        with pytest.raises(DNSError, match="could not resolve") as caught:
+            await world.runtime.resolve(host, 80, timeout)
+        assert caught.value.phase == "dns"
+
+    world.run(body())
+
+
+def test_a_name_without_ip_addresses_is_named(world, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [(socket.AF_UNIX, 1, 0, "", ("x", 1))])
+
+    async def body():
+        with pytest.raises(DNSError, match="no IP address"):
+            await world.runtime.resolve("example.com", 80, 5)
+
+    world.run(body())
+
+
+def test_a_resolver_that_hangs_times_out(world, monkeypatch):
+    release = threading.Event()
+
+    def hang(*args, **kwargs):
+        release.wait(10)
+        return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+
+    async def body():
+        try:
+            with pytest.raises(ConnectTimeout, match=r"could not resolve 'example.com' within 0.02 s"):
+                await world.runtime.resolve("example.com", 80, 0.02)
+        finally:
+            release.set()
+
+    world.run(body())
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(5)
+
+
+# reading and writing
+
+
+def test_reading_times_out_and_loses_nothing(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            for _ in range(3):
+                with pytest.raises(ReadTimeout, match=r"127\.0\.0\.1:\d+ sent nothing for 0.01 s"):
+                    await stream.read(10, 0.01)
+            peer.sendall(b"late")
+            assert await stream.read(10, 5) == b"late"
+
+    world.run(body())
+
+
+def test_a_read_without_waiting_takes_what_has_arrived(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            with pytest.raises(ReadTimeout, match="nothing has arrived"):
+                await stream.read(10, 0)
+            assert not stream.is_readable()
+            peer.sendall(b"abcdef")
+            await until(stream.is_readable, world)
+            assert await stream.read(2, 0) == b"ab"
+            assert stream.is_readable()
+            assert await stream.read(10, 0) == b"cdef"
+            assert not stream.is_readable()
+            with pytest.raises(ReadTimeout):
+                await stream.read(10, 0)
+
+    world.run(body())
+
+
+async def until(condition, world: World) -> None:
+    """Wait for what another thread or the kernel does."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        await world.runtime.sleep(0.001)
+
+
+def test_a_waiting_read_returns_as_octets_come(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            sender = threading.Timer(0.02, peer.sendall, (b"now",))
+            sender.start()
+            assert await stream.read(10, None) == b"now"
+            sender.join()
+
+    world.run(body())
+
+
+def test_the_end_is_read_again_and_again(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            peer.sendall(b"last")
+            peer.shutdown(socket.SHUT_WR)
+            assert await stream.read(10, 5) == b"last"
+            assert await stream.read(10, 5) == b""
+            assert await stream.read(10, 5) == b""
+            assert await stream.read(10, 0) == b""
+            assert stream.is_readable()
+            await stream.write(b"still heard", 5)
+            assert peer.recv(100) == b"still heard"
+
+    world.run(body())
+
+
+def test_a_reset_is_a_read_error(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            reset(peer)
+            with pytest.raises(ReadError, match=r"broke while reading \(connection reset by peer\)"):
+                await stream.read(10, 5)
+            assert stream.is_readable()
+
+    world.run(body())
+
+
+def test_writing_to_a_peer_that_reset_is_a_write_error(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            reset(peer)
+            await until(stream.is_readable, world)
+            with pytest.raises(WriteError, match="broke while writing"):
+                for _ in range(10):
+                    await stream.write(b"x" * 1000, 5)
+
+    world.run(body())
+
+
+def test_writing_to_a_peer_that_does_not_read_times_out(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, _peer):
+            with pytest.raises(WriteTimeout, match=r"did not take what was sent within 0.05 s"):
+                await stream.write(bytes(64 * 1024 * 1024), 0.05)
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_large_write_arrives_whole(world, listener, kind):
+    octets = os.urandom(1024) * 8192
+    received = []
+
+    def drain(peer):
+        with peer.makefile("rb") as file:
+            received.append(file.read(len(octets)))
+
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            reader = threading.Thread(target=drain, args=(peer,))
+            reader.start()
+            await stream.write(kind(octets), 30)
+            reader.join()
+            assert received == [octets]
+
+    world.run(body())
+
+
+def test_a_large_read_arrives_whole(world, listener):
+    octets = os.urandom(1024) * 8192
+
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            sender = threading.Thread(target=peer.sendall, args=(octets,))
+            sender.start()
+            assert await read_all(stream, len(octets)) == octets
+            sender.join()
+            with pytest.raises(ReadTimeout):
+                await stream.read(10, 0.01)
+
+    world.run(body())
+
+
+def test_a_read_never_returns_more_than_asked(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            peer.sendall(b"abc")
+            assert [await stream.read(1, 5) for _ in range(3)] == [b"a", b"b", b"c"]
+
+    world.run(body())
+
+
+# closing
+
+
+def test_a_closed_stream_says_so(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            stream.close()
+            stream.close()
+            assert stream.is_readable()
+            with pytest.raises(ReadError, match="closed on this side"):
+                await stream.read(10, 5)
+            with pytest.raises(ReadError, match="closed on this side"):
+                await stream.read(10, 0)
+            with pytest.raises(WriteError, match="closed on this side"):
+                await stream.write(b"x", 5)
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(10) == b""
+
+    world.run(body())
+
+
+def test_closing_from_another_thread_wakes_a_reader(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, _peer):
+            closer = threading.Timer(0.02, stream.close)
+            closer.start()
+            # Which of the two it is depends on where the reader was; that it returns is what matters.
+            with contextlib.suppress(ReadError):
+                assert await stream.read(10, 30) == b""
+            closer.join()
+            with pytest.raises(ReadError):
+                await stream.read(10, 5)
+
+    world.run(body())
+
+
+def test_closing_from_another_thread_wakes_a_writer(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, _peer):
+            closer = threading.Timer(0.05, stream.close)
+            closer.start()
+            with pytest.raises(WriteError):
+                await stream.write(bytes(64 * 1024 * 1024), 30)
+            closer.join()
+
+    world.run(body())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_closing_in_a_forked_child_leaves_the_parents_connection_alone(world, listener):
+    async def body():
+        async with connected(world, listener) as (stream, peer):
+            if hasattr(stream, "_is_reading"):
+                stream._is_reading = True  # as a thread of the parent would have left it
+            run_in_child(stream.close)
+            await stream.write(b"alive", 5)
+            assert peer.recv(10) == b"alive"
+            if hasattr(stream, "_is_reading"):
+                stream._is_reading = False
+
+    world.run(body())
+
+
+# clocks, waiters, worlds
+
+
+def test_sleeping_takes_time(world):
+    async def body():
+        runtime = world.runtime
+        start = runtime.now()
+        await runtime.sleep(0.01)
+        assert runtime.now() - start >= 0.009
+
+    world.run(body())
+
+
+def test_the_world_stays_the_same(world):
+    async def body():
+        assert world.runtime.world() == world.runtime.world()
+        assert len({world.runtime.world(): 1}) == 1
+
+    world.run(body())
+
+
+def test_a_waiter_that_nobody_wakes_times_out(world):
+    async def body():
+        waiter = world.runtime.waiter()
+        assert not await waiter.wait(0.01)
+        assert not await waiter.wait(0)
+        assert not await waiter.wait(-1)
+        waiter.wake()
+        waiter.wake()
+        assert await waiter.wait(0)
+        assert await waiter.wait(5)
+        assert await waiter.wait(None)
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("timeout", [10, None])
+def test_a_waiter_is_woken_from_another_thread(world, timeout):
+    async def body():
+        waiter = world.runtime.waiter()
+        waker = threading.Timer(0.01, waiter.wake)
+        waker.start()
+        assert await waiter.wait(timeout)
+        waker.join()
+
+    world.run(body())

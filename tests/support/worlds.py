@@ -1,0 +1,28 @@
+"""One test body for every runtime: written as a coroutine, run to its end by each world in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from reqivo_core.interfaces import Runtime
+from reqivo_core.runtime.blocking import BlockingRuntime
+from reqivo_core.runtime.driving import run_blocking
+
+
+@dataclass(frozen=True)
+class World:
+    """A runtime and what runs coroutines for it."""
+
+    name: str
+    make_runtime: Callable[[], Runtime]
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.make_runtime()
+
+
+BLOCKING = World("blocking", BlockingRuntime, run_blocking)
+WORLDS = [BLOCKING]
