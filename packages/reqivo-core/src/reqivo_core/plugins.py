@@ -246,6 +246,6 @@ def reload_plugins() -> None:
 
 def codings_of(plugins: PluginSet) -> Codings:
     """The content-codings of core and of the plugins."""
-    from reqivo_core.codings import Codings  # here, to keep zlib out of the listing of plugins
+    from reqivo_core.codings import BUILTIN_CODINGS, Codings  # here, to keep zlib out of the listing of plugins
 
-    return Codings(plugins.codings)
+    return Codings(BUILTIN_CODINGS, plugins.codings)
