@@ -69,7 +69,8 @@ class Codec(ABC):
         """Decode octets of the chunked body that follows the head received last (RFC 9112 §7.1).
 
         Args:
-            data: The next octets, which :class:`~reqivo_http11.chunked.ChunkScanner` has let pass; none of trailers.
+            data: The next octets, at least one, which :class:`~reqivo_http11.chunked.ChunkScanner` has let pass; none
+                of trailers.
 
         Returns:
             The content in them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from reqivo_http11.codec import Codec, Head
 from reqivo_http11.framing import malformed, with_one_length
@@ -72,8 +72,8 @@ class HttptoolsCodec(Codec):
         parser = self._parser = HttpResponseParser(sink)
         try:
             parser.feed_data(section)
-        except HttpParserError:
-            # llhttp pauses after a 101 in this way.
+        except (HttpParserError, HttpParserUpgrade):
+            # llhttp pauses after a 101 in one of these ways.
             if not sink.has_head:
                 raise
 

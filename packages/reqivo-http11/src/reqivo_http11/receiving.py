@@ -249,7 +249,7 @@ class ChunkedReceiver(BodyReceiver):
             if scanner.trailers:
                 self.trailers = Headers.from_raw(scanner.trailers)
         else:
-            content = self._codec.receive_chunked(buffer[:understood])
+            content = self._codec.receive_chunked(buffer[:understood]) if understood else b""
         self.received += len(content)
         return content
 
