@@ -75,12 +75,17 @@ def test_decide_whether_the_connection_persists(version: str, connection: list[b
         *([(b"Content-Length", value)] for value in (b"", b"+3", b"-1", b"3_0", b"3 0", b"0x3", b"3,4", b"9" * 23)),
         [(b"Content-Length", "٣".encode())],
         [(b"Content-Length", b"%d" % 2**64)],
-        *([(b"Transfer-Encoding", value)] for value in (b"gzip, chunked", b"chunked, identity", b"xchunked", b"", b"gzip")),
+        *(
+            [(b"Transfer-Encoding", value)]
+            for value in (b"gzip, chunked", b"chunked, identity", b"xchunked", b"", b"gzip")
+        ),
         [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_decide_refuses_what_two_recipients_could_read_differently(method: str, fields: list[tuple[bytes, bytes]]) -> None:
+def test_decide_refuses_what_two_recipients_could_read_differently(
+    method: str, fields: list[tuple[bytes, bytes]]
+) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         decide(method, head(*fields))
     assert caught.value.phase == "read"

@@ -41,9 +41,11 @@ def test_values_may_hold_latin_1() -> None:
     assert b"\r\nA: caf\xe9\r\n" in outgoing(headers={"A": "café"}).data
 
 
-@pytest.mark.parametrize(("method", "declares"), [("POST", True), ("PUT", True), ("PATCH", True), ("QUERY", True)] + [
-    (method, False) for method in ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-])
+@pytest.mark.parametrize(
+    ("method", "declares"),
+    [("POST", True), ("PUT", True), ("PATCH", True), ("QUERY", True)]
+    + [(method, False) for method in ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "PROPFIND")],
+)
 def test_only_where_a_body_is_expected_none_is_declared(method: str, declares: bool) -> None:
     assert ("Content-Length: 0" in lines(outgoing(method))) is declares
 

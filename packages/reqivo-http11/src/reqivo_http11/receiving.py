@@ -232,6 +232,7 @@ class ChunkedReceiver(BodyReceiver):
     def __init__(self, codec: Codec, limits: Limits) -> None:
         super().__init__()
         self._codec = codec
+        codec.start_chunked()
         self._scanner = ChunkScanner(limits)
         self._held = b""
 
