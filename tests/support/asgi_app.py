@@ -62,9 +62,7 @@ class Exchange:
         self.scope = scope
         self.method: str = scope.get("method", "GET")
         self.extensions: dict[str, Any] = scope.get("extensions") or {}
-        self.headers: Headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
+        self.headers: Headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         query = scope["query_string"].decode("latin-1")
         self.pairs = parse_qsl(query, keep_blank_values=True)
         self.query = dict(self.pairs)

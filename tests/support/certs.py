@@ -160,9 +160,7 @@ class Authority:
         if made := self._made.get((kind, *names)):
             return made
         now = datetime.datetime.now(datetime.UTC)
-        leaf = issuer.issue_cert(
-            *names, not_before=now + from_day * _DAY, not_after=now + to_day * _DAY
-        )
+        leaf = issuer.issue_cert(*names, not_before=now + from_day * _DAY, not_after=now + to_day * _DAY)
         pems = leaf.cert_chain_pems if chain else leaf.cert_chain_pems[:1]
         cert = b"".join(pem.bytes() for pem in pems)
         return self._write((kind, *names), cert, leaf.private_key_pem.bytes())

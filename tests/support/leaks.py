@@ -21,8 +21,7 @@ from . import ownership
 
 _STATES = dict(
     enumerate(
-        "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK "
-        "LISTEN CLOSING".split(),
+        "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING".split(),
         start=1,
     )
 )
@@ -135,9 +134,7 @@ def _socket_names() -> dict[int, str]:
             local, remote = (_port(fields[1]), _port(fields[2]))
             state = _STATES.get(int(fields[3], 16), "?")
             owned = protocol.startswith("tcp") and ownership.is_owned_port(local)
-            names[int(fields[9])] = (
-                "" if owned else f"{protocol} socket, port {local} -> {remote}, {state}"
-            )
+            names[int(fields[9])] = "" if owned else f"{protocol} socket, port {local} -> {remote}, {state}"
     for line in Path("/proc/self/net/unix").read_text().splitlines()[1:]:
         fields = line.split()
         names[int(fields[6])] = f"unix socket {fields[7] if len(fields) > 7 else '(unnamed)'}"

@@ -37,9 +37,7 @@ class Request:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
-def response(
-    status: int = 200, body: bytes = b"", headers: Headers = (), reason: str = "Whatever"
-) -> bytes:
+def response(status: int = 200, body: bytes = b"", headers: Headers = (), reason: str = "Whatever") -> bytes:
     """Return a response with its Content-Length (unless ``headers`` frame it otherwise)."""
     fields = list(headers)
     framed = {"content-length", "transfer-encoding"} & {name.lower() for name, _ in fields}

@@ -278,9 +278,7 @@ class ScriptedServer(ThreadServer):
         timeout: float = PATIENCE,
         receive_buffer: int | None = None,
     ) -> None:
-        super().__init__(
-            "scripted", host=host, tls=tls, timeout=timeout, receive_buffer=receive_buffer
-        )
+        super().__init__("scripted", host=host, tls=tls, timeout=timeout, receive_buffer=receive_buffer)
         self.scripts = [scripts] if callable(scripts) else list(scripts)
         self.segmentation: Segmentation = segmentation
         self.seed = seed

@@ -97,9 +97,7 @@ class AsgiServer(_Server):
         self.requests = 0
         self.connections = 0
         self.clients: set[tuple[str, int]] = set()
-        self._config = Config.from_mapping(
-            {"errorlog": None, "accesslog": None, "keep_alive_timeout": 60, **settings}
-        )
+        self._config = Config.from_mapping({"errorlog": None, "accesslog": None, "keep_alive_timeout": 60, **settings})
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager

@@ -54,9 +54,7 @@ class ThreadServer(ABC, Address):
         """Listen; when this returns, connections are accepted."""
         self._listener = listen(self.host, self._receive_buffer)
         self.port = self._listener.getsockname()[1]
-        self._acceptor = threading.Thread(
-            target=self._accept, args=(self._listener,), name=self.name, daemon=True
-        )
+        self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), name=self.name, daemon=True)
         self._acceptor.start()
         return self
 
@@ -104,9 +102,7 @@ class ThreadServer(ABC, Address):
         Raises:
             TimeoutError: it was not so within the server's time-out.
         """
-        self.wait_until(
-            lambda: self.connections >= after and not self._workers, "the end of all connections"
-        )
+        self.wait_until(lambda: self.connections >= after and not self._workers, "the end of all connections")
 
     def wait_until(self, predicate: Callable[[], bool], what: str) -> None:
         """Wait for a condition over the server's state, whose changes notify ``changed``."""
@@ -138,9 +134,7 @@ class ThreadServer(ABC, Address):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.changed:
             index, self.connections = self.connections, self.connections + 1
-            worker = threading.Thread(
-                target=self._work, args=(sock, index), name=f"{self.name}#{index}", daemon=True
-            )
+            worker = threading.Thread(target=self._work, args=(sock, index), name=f"{self.name}#{index}", daemon=True)
             self._workers.add(worker)
             self.changed.notify_all()
         worker.start()

@@ -129,6 +129,7 @@ class Async(World):
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
+        self._runner.get_loop()  # now, not at the first call, where it would look like a leak
 
     def run(self, value: Any) -> Any:
         """Await in the world's loop, for a bounded time."""
@@ -199,9 +200,7 @@ class Client:
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         if verb not in _VERBS:
             raise AttributeError(verb)
-        return lambda *args, **options: self.call(
-            lambda session: getattr(session, verb)(*args, **options)
-        )
+        return lambda *args, **options: self.call(lambda session: getattr(session, verb)(*args, **options))
 
     def stream(self, method: str, url: str, **options: Any) -> Any:
         """Return a plain context manager around ``session.stream(…)``."""

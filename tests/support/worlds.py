@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from reqivo_core.interfaces import Runtime
+from reqivo_core.runtime.asyncio import AsyncioRuntime
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 
@@ -25,4 +27,5 @@ class World:
 
 
 BLOCKING = World("blocking", BlockingRuntime, run_blocking)
-WORLDS = [BLOCKING]
+ASYNCIO = World("asyncio", AsyncioRuntime, asyncio.run)
+WORLDS = [BLOCKING, ASYNCIO]

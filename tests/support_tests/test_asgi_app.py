@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+
 from support.asgi_app import pattern
 from support.servers import AsgiServer
 

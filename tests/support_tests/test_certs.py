@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 
 import pytest
+
 from support.certs import Authority, Certificate
 from support.scripted import Peer, ScriptedServer
 

@@ -10,6 +10,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+
 from support.leaks import LeakError, leak_check
 from support.scripted import Peer, ScriptedServer
 from support.servers import AsgiServer

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+
 from support.asgi_app import pattern
 from support.certs import Authority
 from support.fixtures import MakeProxy, MakeToxic, Serve
@@ -25,9 +26,7 @@ def test_a_tunnel_leads_to_the_routed_server(
     make_proxy: MakeProxy, httpbin_tls_server: HttpbinServer, authority: Authority
 ) -> None:
     proxy = make_proxy({"httpbin.org": httpbin_tls_server.address}, auth=("u", "p@ss"))
-    connection = http.client.HTTPSConnection(
-        *proxy.address, context=authority.client_context(), timeout=5
-    )
+    connection = http.client.HTTPSConnection(*proxy.address, context=authority.client_context(), timeout=5)
     token = base64.b64encode(b"u:p@ss").decode()
     connection.set_tunnel("httpbin.org", 443, {"Proxy-Authorization": f"Basic {token}"})
     for _ in range(2):
@@ -52,9 +51,7 @@ def test_requests_are_forwarded(make_proxy: MakeProxy, plain_server: AsgiServer)
     assert not any(name == "proxy-connection" for name, _ in seen["headers"])
 
 
-def test_a_proxy_may_speak_tls(
-    make_proxy: MakeProxy, plain_server: AsgiServer, authority: Authority
-) -> None:
+def test_a_proxy_may_speak_tls(make_proxy: MakeProxy, plain_server: AsgiServer, authority: Authority) -> None:
     proxy = make_proxy(tls=authority.server_context())
     with socket.create_connection(proxy.address, 5) as raw:
         sock = authority.client_context().wrap_socket(raw, server_hostname="localhost")
@@ -99,9 +96,7 @@ def fetch(address: tuple[str, int], path: str) -> bytes:
     [Toxic(), Latency(0.001, 0.001), Bandwidth(1_000_000), Slicer(300), SlowClose(0.05)],
     ids=lambda toxic: type(toxic).__name__,
 )
-def test_faults_that_lose_nothing(
-    make_toxic: MakeToxic, plain_server: AsgiServer, toxic: Toxic
-) -> None:
+def test_faults_that_lose_nothing(make_toxic: MakeToxic, plain_server: AsgiServer, toxic: Toxic) -> None:
     proxy = make_toxic(plain_server.address, [toxic], upward=[toxic])
     assert fetch(proxy.address, "/bytes/20000").endswith(pattern(20000))
 

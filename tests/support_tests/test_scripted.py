@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 import socket
 import ssl
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.certs import Authority
 from support.messages import SEGMENTATIONS, Segmentation, chunked, response, segments
 from support.scripted import Peer, ScriptedServer, answers
@@ -29,9 +29,7 @@ def connect(authority: Authority) -> Iterator[Connect]:
     def connect(server: ScriptedServer) -> socket.socket:
         sock = socket.create_connection(server.address, 5)
         if server.tls is not None:
-            sock = authority.client_context().wrap_socket(
-                sock, server_hostname="localhost", suppress_ragged_eofs=False
-            )
+            sock = authority.client_context().wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
         made.append(sock)
         return sock
 
@@ -222,13 +220,3 @@ def test_a_server_that_stops_reading_blocks_the_writer(connect: Connect) -> None
             sock.sendall(bytes(1 << 25))
         server.wait_for_connections(1)
     assert server.errors == []
-
-
-def test_interim_responses_and_http_client_agree() -> None:
-    script = answers(response(103, headers=[("Link", "</a>")]) + response(200, b"hi"))
-    with ScriptedServer(script, segmentation="byte") as server:
-        connection = http.client.HTTPConnection(*server.address)
-        connection.request("GET", "/")
-        # http.client skips 100 only, so the 103 is what it takes for the answer
-        assert connection.getresponse().status in (103, 200)
-        connection.close()

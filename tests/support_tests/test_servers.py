@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -9,10 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from aiohttp import web
+
 from support.asgi_app import pattern
 from support.certs import Authority
+from support.leaks import leak_check
 from support.servers import AiohttpServer, AsgiServer, HttpbinServer
 
 
@@ -70,18 +74,12 @@ def test_stop_does_not_wait_for_requests_that_hang(authority: Authority) -> None
     response.close()
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"), [("/stream-bytes/10240?chunk_size=1000", 10240), ("/bytes/500", 500)]
-)
+@pytest.mark.parametrize(("path", "expected"), [("/stream-bytes/10240?chunk_size=1000", 10240), ("/bytes/500", 500)])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_httpbin_streams_and_keeps_the_connection(
-    authority: Authority, path: str, expected: int, secure: bool
-) -> None:
+def test_httpbin_streams_and_keeps_the_connection(authority: Authority, path: str, expected: int, secure: bool) -> None:
     with HttpbinServer(tls=authority.server_context() if secure else None) as server:
         if secure:
-            connection = http.client.HTTPSConnection(
-                "localhost", server.port, context=authority.client_context()
-            )
+            connection = http.client.HTTPSConnection("localhost", server.port, context=authority.client_context())
         else:
             connection = http.client.HTTPConnection(*server.address)
         for _ in range(2):
@@ -119,13 +117,35 @@ def test_aiohttp_application_is_served(authority: Authority) -> None:
     app = web.Application()
     app.router.add_get("/", hello)
     with AiohttpServer(app, tls=authority.server_context()) as server:
-        connection = http.client.HTTPSConnection(
-            "localhost", server.port, context=authority.client_context()
-        )
+        connection = http.client.HTTPSConnection("localhost", server.port, context=authority.client_context())
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"hello over https"
         connection.close()
     assert server.errors == []
+
+
+def test_websockets_echo_and_many_connections_leave_nothing(authority: Authority) -> None:
+    async def talk(server: AsgiServer) -> list[object]:
+        connector = aiohttp.TCPConnector(ssl=authority.client_context(), force_close=True)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            url = server.url(host="localhost")
+            async with session.ws_connect(f"{url}ws/echo", protocols=["a", "b"]) as socket:
+                await socket.send_str("hi")
+                await socket.send_bytes(b"ho")
+                heard: list[object] = [socket.protocol]
+                heard += [await socket.receive_str(), await socket.receive_bytes()]
+
+            async def nonce(number: int) -> object:
+                async with session.get(f"{url}echo/{number}") as reply:
+                    return (await reply.json())["nonce"]
+
+            return heard + await asyncio.gather(*map(nonce, range(50)))
+
+    with AsgiServer(tls=authority.server_context()) as server, leak_check():
+        heard = asyncio.run(talk(server))
+        assert heard == ["a", "hi", b"ho", *(str(n) for n in range(50))]
+        assert (server.requests, server.connections, len(server.clients)) == (51, 51, 51)
+        assert server.errors == []
 
 
 def test_a_server_that_cannot_start_says_why() -> None:

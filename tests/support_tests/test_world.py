@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from support.world import Blocking, World
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

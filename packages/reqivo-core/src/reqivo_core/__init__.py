@@ -30,8 +30,8 @@ from reqivo_core.interfaces import (
     Transport,
     TransportContext,
     TransportSpec,
-    WaitFor,
     Waiter,
+    WaitFor,
 )
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -10,6 +9,7 @@ from reqivo_core.base_response import BaseResponse
 from reqivo_core.splitting import AsTheyCome, ExactChunks, Lines, Splitter, TextChunks
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class AsyncResponse(BaseResponse):
         """
         written = 0
         total = self._body.length if self._body is not None and "content-encoding" not in self.headers else None
-        with open(path, "wb") as file:
+        with open(path, "wb") as file:  # noqa: ASYNC230  # a page cache takes the writes; threads would cost more
             async for chunk in self.aiter_content(None):
                 file.write(chunk)
                 written += len(chunk)
@@ -158,7 +158,7 @@ class AsyncResponse(BaseResponse):
 
 
 class _Pieces(AsyncIterator[T], Generic[T]):
-    """An iterator over a body. A class, not an async generator: those outlive a ``break`` as somebody's background task."""
+    """An iterator over a body; no async generator, for those outlive a ``break`` as somebody's background task."""
 
     def __init__(self, response: AsyncResponse, splitter: Splitter[T], decode: bool = True) -> None:
         self._response = response

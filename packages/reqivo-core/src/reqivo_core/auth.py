@@ -7,12 +7,13 @@ making a generator. Digest and netrc live in ``reqivo`` and come in like anybody
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from reqivo_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.interfaces import Flow, FlowGenerator
     from reqivo_core.messages import Request
 

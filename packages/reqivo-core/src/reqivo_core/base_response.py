@@ -241,7 +241,7 @@ class BaseResponse:
 
     @property
     def timings(self) -> Mapping[str, float]:
-        """Seconds by phase: ``dns``, ``connect``, ``proxy``, ``tls``, ``wait``, ``first_byte``, ``body``, as far as they occurred."""
+        """Seconds by phase, as far as they occurred: dns, connect, proxy, tls, wait, first_byte, body."""
         return {} if self._exchange is None else dict(self._exchange.timings)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 from reqivo_core import plugins as plugin_loading
@@ -16,7 +15,14 @@ from reqivo_core.engine import READ_NOTHING, Engine, Plan
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
-from reqivo_core.options import REQUEST_OPTIONS, SENDING_OPTIONS, SESSION_OPTIONS, RequestOptions, SessionOptions, checked
+from reqivo_core.options import (
+    REQUEST_OPTIONS,
+    SENDING_OPTIONS,
+    SESSION_OPTIONS,
+    RequestOptions,
+    SessionOptions,
+    checked,
+)
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
@@ -26,7 +32,7 @@ from reqivo_core.urls import URL, merge_base
 from reqivo_core.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from reqivo_core.base_response import BaseResponse
     from reqivo_core.interfaces import Flow, Runtime
@@ -84,7 +90,12 @@ class BaseSession(Generic[ResponseT]):
         self.pool = Pool(self._runtime, self._limits)
         guard = take("address_guard")
         dialer = Dialer(
-            self._runtime, self._plugins, self._limits, self.transport_options, take("resolve"), getattr(guard, "check", guard)
+            self._runtime,
+            self._plugins,
+            self._limits,
+            self.transport_options,
+            take("resolve"),
+            getattr(guard, "check", guard),
         )
         self._engine: Engine[Any] = Engine(
             runtime=self._runtime,
@@ -125,6 +136,7 @@ class BaseSession(Generic[ResponseT]):
             max_redirects=given.get("max_redirects", 20),
             reading=self._reading,
             raises_for_status=given.get("raise_for_status", False),
+            has_crossed=False,
         )
 
     def _router(self, route: Route, given: Mapping[str, Any]) -> Router:
@@ -309,4 +321,3 @@ class BaseSession(Generic[ResponseT]):
 
 
 _ROUTING = frozenset({"verify", "cert", "proxy", "proxies", "http2"})
-

@@ -1,11 +1,19 @@
-"""What belongs to one exchange over one connection: making its errors tell the whole story, and handing out upgrades."""
+"""What belongs to one exchange over one connection: errors that tell the whole story, and upgraded streams."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ReadTimeout, ReqivoError, RequestError, ServerDisconnected, TimeoutException, TotalTimeout
-from reqivo_core.errors import ReadError, WriteError
+from reqivo_core.errors import (
+    ReadError,
+    ReadTimeout,
+    ReqivoError,
+    RequestError,
+    ServerDisconnected,
+    TimeoutException,
+    TotalTimeout,
+    WriteError,
+)
 from reqivo_core.interfaces import NetworkStream
 
 if TYPE_CHECKING:

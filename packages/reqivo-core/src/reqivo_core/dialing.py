@@ -137,7 +137,9 @@ class Dialer:
         if isinstance(error, ConnectTimeout | PoolTimeout):
             return error
         seconds = exchange.deadline.timeout.connect or 0.0
-        return ConnectTimeout(f"no connection to {origin} within {seconds:g} s: {error}", phase=error.phase or "connect")
+        return ConnectTimeout(
+            f"no connection to {origin} within {seconds:g} s: {error}", phase=error.phase or "connect"
+        )
 
     async def _dial_stream(
         self,
@@ -220,7 +222,8 @@ class Dialer:
                     return await tunnel(stream, proxy, origin, deadline)
                 if proxy.url.scheme not in ("http", "https"):
                     raise UnsupportedProtocol(
-                        f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy", phase="proxy"
+                        f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
+                        phase="proxy",
                     )
                 transport = self._http11(stream, proxy)
                 patient = Exchange(self._runtime, deadline, exchange.limits, exchange.trace)
@@ -233,7 +236,9 @@ class Dialer:
         """The HTTP/1.1 transport, to speak to a proxy with."""
         specs = [spec for spec in self._plugins.specs_for("http") if spec.alpn == HTTP11 and spec.open]
         if not specs or specs[0].open is None:
-            raise ProxyError("an HTTP proxy is spoken to in HTTP/1.1, for which nothing is installed; pip install reqivo-http11")
+            raise ProxyError(
+                "an HTTP proxy is spoken to in HTTP/1.1, for which nothing is installed; pip install reqivo-http11"
+            )
         return specs[0].open(stream, TransportContext(proxy.url.origin, self._runtime, self._limits, self._options))
 
     async def _start_tls(
@@ -272,7 +277,9 @@ def _chosen(specs: Sequence[TransportSpec], alpn: str | None, route: Route, orig
         raise TlsError(f"{origin} chose the protocol {alpn!r} by ALPN, which was not offered", phase="tls")
     spec = _without_negotiation(specs, route)
     if spec.alpn not in (None, HTTP11):
-        raise TlsError(f"{origin} does not speak HTTP/2 (it chose no protocol by ALPN); do not ask for http2=True", phase="tls")
+        raise TlsError(
+            f"{origin} does not speak HTTP/2 (it chose no protocol by ALPN); do not ask for http2=True", phase="tls"
+        )
     return spec
 
 

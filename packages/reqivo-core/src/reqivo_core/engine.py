@@ -1,6 +1,6 @@
 """Engine: the conversation of one request, from hooks through flows, redirects and the pool to a response.
 
-Read top to bottom it is the life of a request: ``send`` → ``_follow`` (redirects) → ``_through_flows`` (retries, auth …)
+Read top to bottom it is the life of a request: ``send`` → ``_follow`` (redirects) → ``_through_flows`` (retries, auth)
 → ``_exchange`` (cookies, a connection, the transport) → ``_received``. Whatever is not configured is not run: without
 flows no generator is made, without hooks nothing is called.
 """
@@ -8,7 +8,7 @@ flows no generator is made, without hooks nothing is called.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from reqivo_core.auth import Stamp
@@ -16,7 +16,7 @@ from reqivo_core.body import Body
 from reqivo_core.codings import Codings, DecodedBudget
 from reqivo_core.connection import LeasedStream, explained, may_send_again
 from reqivo_core.dialing import Dialer, eligible, may_share
-from reqivo_core.errors import InvalidRequest, RequestError, ReqivoError, SessionClosed
+from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError, SessionClosed
 from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
 from reqivo_core.messages import Request
 from reqivo_core.proxies import authorization
@@ -24,10 +24,10 @@ from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from reqivo_core.cookies import CookieJar
-    from reqivo_core.interfaces import Flow, Runtime, Trace, Transport
+    from reqivo_core.interfaces import Flow, Runtime, Trace
     from reqivo_core.limits import Limits
     from reqivo_core.plugins import PluginSet
     from reqivo_core.pool import Lease, Pool
@@ -54,12 +54,14 @@ class Plan:
         max_redirects: How many.
         reading: READ_NOTHING, READ_SMALL or READ_ALL.
         raises_for_status: Whether a 4xx or 5xx is an error.
+        has_crossed: Whether a redirect has led to another origin, where nothing goes that was meant for the first.
     """
 
     __slots__ = (
         "auth",
         "flows",
         "follow_redirects",
+        "has_crossed",
         "limits",
         "max_redirects",
         "raises_for_status",
@@ -77,6 +79,7 @@ class Plan:
     max_redirects: int
     reading: int
     raises_for_status: bool
+    has_crossed: bool
 
     def __init__(self, **settings: Any) -> None:
         for name in self.__slots__:
@@ -162,7 +165,9 @@ class Engine(Generic[R]):
         started = runtime.now()
         try:
             if self._pool.is_closed:
-                raise SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
+                raise SessionClosed(
+                    "the session is closed: make a new one, or keep this one open for as long as it is used"
+                )
             if self._plugins.prepare_request or self.request_hooks:
                 await self._prepare(request)
             response = await self._follow(request, plan, exchange, started)
@@ -228,7 +233,7 @@ class Engine(Generic[R]):
             finally:
                 await response.drop()
             if following.url.origin != request.url.origin:
-                plan = plan.but(auth=None)
+                plan = plan.but(auth=None, has_crossed=True)
             request = following
 
     async def _through_flows(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
@@ -294,7 +299,9 @@ class Engine(Generic[R]):
             return command.response
         if isinstance(command, WaitFor):
             return await command.make(self._runtime).wait(exchange.deadline.within(command.timeout))
-        raise InvalidRequest(f"flow {flow!r} yielded {type(command).__name__}: yield a Request, Sleep, ReadBody or WaitFor")
+        raise InvalidRequest(
+            f"flow {flow!r} yielded {type(command).__name__}: yield a Request, Sleep, ReadBody or WaitFor"
+        )
 
     def _returned(self, value: Any, flow: Flow) -> R:
         """What a flow returned, as a response of this session's kind."""
@@ -305,13 +312,12 @@ class Engine(Generic[R]):
     async def _exchange(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
         """Send one request over one connection; again over another where nothing can have happened."""
         key = self._key(request, plan)
-        wire = self._as_sent(request, key)
+        wire = self._as_sent(request, plan, key)
         attempts = 0
         while True:
             waited = self._runtime.now()
-            lease = await self._pool.acquire(
-                key, bool(key.may_share), exchange, lambda on_change: self._dial(key, exchange, on_change)
-            )
+            dial = partial(self._dialer.dial, key.origin, key.route, exchange)
+            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
             exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
             try:
@@ -339,20 +345,20 @@ class Engine(Generic[R]):
             key.may_share = may_share(specs, key.origin, key.route)
         return key
 
-    def _dial(self, key: ConnectionKey, exchange: Exchange, on_change: Callable[[], None]) -> Any:
-        return self._dialer.dial(key.origin, key.route, exchange, on_change)
-
-    def _as_sent(self, request: Request, key: ConnectionKey) -> Request:
+    def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
-        cookies = self._jar.header_for(request.url) if self._jar else None
+        given = request.headers.get("cookie") if self._jar else None
+        cookies = None
+        if self._jar:
+            own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
+            cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
         proxy = key.route.proxy if key.origin.scheme == "http" else None
         secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
         if cookies is None and secret is None:
             return request
         wire = request.copy()
         if cookies is not None:
-            given = wire.headers.get("cookie")
-            wire.headers["Cookie"] = cookies if given is None else f"{given}; {cookies}"
+            wire.headers["Cookie"] = f"{given}; {cookies}" if given else cookies
         if secret is not None and "proxy-authorization" not in wire.headers:
             wire.headers["Proxy-Authorization"] = secret
         return wire

@@ -5,12 +5,13 @@ A plugin is any object with methods marked ``@hookimpl`` that take any of the ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from reqivo_core.errors import ReqivoError
     from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec, Tunnel
     from reqivo_core.messages import Request

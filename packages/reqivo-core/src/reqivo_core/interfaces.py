@@ -8,11 +8,12 @@ of a :class:`Runtime`. The blocking runtime's leaves never suspend, so a whole c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+
     from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
     from reqivo_core.messages import Request
@@ -229,7 +230,7 @@ class Exchange:
         deadline: When the request must be over.
         limits: The session's limits.
         trace: Where events go; None where nobody observes.
-        timings: Seconds by phase, filled in as phases end: dns, connect, tls, wait (for a connection), first_byte, body.
+        timings: Seconds by phase, filled in as they end: dns, connect, tls, wait (for a connection), first_byte, body.
     """
 
     __slots__ = ("deadline", "limits", "runtime", "timings", "trace")
@@ -337,8 +338,10 @@ class Transport(ABC):
     @property
     @abstractmethod
     def concurrency(self) -> int:
-        """How many exchanges it may carry at once from now on: 1 for HTTP/1.1, 0 for ever once it is closed, broken or
-        draining. A shared transport may say 0 for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
+        """How many exchanges it may carry at once from now on.
+
+        1 for HTTP/1.1, 0 for ever once it is closed, broken or draining. A shared transport may say 0
+        for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
         """
 
     @property
@@ -370,7 +373,7 @@ class Transport(ABC):
         self.close()
 
     def describe(self) -> Mapping[str, Any]:
-        """Facts for ``session.pool``: streams, windows …"""
+        """Facts for ``session.pool``: streams, windows …."""
         return {}
 
 

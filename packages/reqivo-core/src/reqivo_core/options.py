@@ -1,13 +1,14 @@
-"""Options: the keywords of sessions and requests, their types for editors, their aliases, and the check of their names."""
+"""Options: the keywords of sessions and requests, their types for editors, their aliases, the check of their names."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+
     from reqivo_core.auth import AuthTypes
     from reqivo_core.headers import HeaderTypes
     from reqivo_core.interfaces import Runtime
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from reqivo_core.timeouts import Timeout
     from reqivo_core.tls_config import Cert, Verify
 
-BodyTypes: TypeAlias = "str | bytes | bytearray | memoryview | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes] | None"
+BodyTypes: TypeAlias = (
+    "str | bytes | bytearray | memoryview | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes] | None"
+)
 ParamTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | str | None"
 DataTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | BodyTypes"
 FileTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | None"
@@ -97,7 +100,17 @@ ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
 """Names of other libraries that are accepted and stay so."""
 
 REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__)
-SENDING_OPTIONS = REQUEST_OPTIONS - {"params", "headers", "cookies", "body", "content", "json", "data", "files", "extensions"}
+SENDING_OPTIONS = REQUEST_OPTIONS - {
+    "params",
+    "headers",
+    "cookies",
+    "body",
+    "content",
+    "json",
+    "data",
+    "files",
+    "extensions",
+}
 SESSION_OPTIONS = frozenset(SessionOptions.__annotations__)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 GROUP = "reqivo"
 DISABLE_VARIABLE = "REQIVO_DISABLE_PLUGINS"
 OWN_DISTRIBUTIONS = frozenset({"reqivo", "reqivo-core", "reqivo-http11", "reqivo-http2", "reqivo-ws"})
-"""Whose plugins ``REQIVO_DISABLE_PLUGINS=all`` spares: without transports there is no client. By name they can be named."""
+"""Whose plugins ``REQIVO_DISABLE_PLUGINS=all`` spares, for without transports there is no client."""
 
 _SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11", "ws": "reqivo-ws", "wss": "reqivo-ws"}
 
@@ -92,7 +92,9 @@ class PluginSet:
         except Exception as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
-            raise PluginError(f"plugin {name!r} cannot be used: {type(error).__name__}: {error}", plugin=name) from error
+            raise PluginError(
+                f"plugin {name!r} cannot be used: {type(error).__name__}: {error}", plugin=name
+            ) from error
         self.plugins.append((name, plugin))
         self.specs.extend(specs)
         self.codings.update(codings)
@@ -244,6 +246,6 @@ def reload_plugins() -> None:
 
 def codings_of(plugins: PluginSet) -> Codings:
     """The content-codings of core and of the plugins."""
-    from reqivo_core.codings import Codings  # here, to keep zlib out of the listing of plugins
+    from reqivo_core.codings import BUILTIN_CODINGS, Codings  # here, to keep zlib out of the listing of plugins
 
-    return Codings(plugins.codings)
+    return Codings(BUILTIN_CODINGS, plugins.codings)

@@ -105,7 +105,9 @@ class Pool:
             state = self._state
             with self._lock:
                 if state.is_closed:
-                    raise SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
+                    raise SessionClosed(
+                        "the session is closed: make a new one, or keep this one open for as long as it is used"
+                    )
                 answer = state.acquire(key, may_share, self._runtime.now())
             self._settle(state)
             if answer.__class__ is Place:
@@ -128,7 +130,8 @@ class Pool:
             seconds = exchange.deadline.pool()
             if place.waiter is not None and not await place.waiter.wait(seconds) and not place.is_settled:
                 raise PoolTimeout(
-                    f"no connection became free within {seconds:g} s ({self._describe()}); raise limits= or the pool timeout",
+                    f"no connection became free within {seconds:g} s ({self._describe()}); "
+                    "raise limits= or the pool timeout",
                     phase="pool",
                 )
             if place.given is None:
@@ -224,7 +227,7 @@ class Pool:
         self._settle(old)
 
     def forget(self) -> None:
-        """Start afresh in a forked child: the connections are the parent's, and a lock may be held by nobody who lives."""
+        """Start afresh in a forked child: the connections are the parent's, and so may be whoever held the lock."""
         is_closed = self._state.is_closed
         self._inherited.append(self._state)  # kept, so that no finalizer closes what the parent still uses
         self._lock = threading.Lock()
@@ -271,7 +274,7 @@ class Pool:
     waiting = property(lambda self: self.counts.waiting, doc="Requests that wait for a connection.")
 
     def connections(self) -> list[dict[str, Any]]:
-        """A description of each open connection: protocol, exchanges, and what its transport tells (windows, streams)."""
+        """Describe each open connection: protocol, exchanges, and what its transport tells (windows, streams)."""
         with self._lock:
             members = self._state.members()
         return [

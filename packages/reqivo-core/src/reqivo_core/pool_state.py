@@ -21,10 +21,11 @@ Steps leave in ``to_close`` what must be closed and in ``to_wake`` the places th
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from reqivo_core.interfaces import Transport, Waiter
     from reqivo_core.limits import Limits
 
@@ -204,6 +205,8 @@ class PoolState:
         bucket.members[member] = None
         member.active = member.uses = 1
         self.capacity_changed(member, now)
+        self._feed(bucket)  # those who waited for what this would turn out to be
+        self._feed_hungry()
         return member
 
     def not_dialed(self, ticket: Ticket, *, has_failed: bool) -> None:
@@ -253,7 +256,7 @@ class PoolState:
             self._remove(member)
 
     def close(self) -> None:
-        """Give out nothing any more: settle all places with nothing, close what idles. The rest follows when released."""
+        """Give out nothing any more: settle all places with nothing, close what idles; the rest on release."""
         self.is_closed = True
         self._hungry.clear()
         for bucket in list(self._buckets.values()):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reqivo_core.auth import basic_credentials
@@ -19,11 +18,14 @@ from reqivo_core.routes import Proxy
 from reqivo_core.urls import URL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reqivo_core.interfaces import Exchange, NetworkStream, Transport
     from reqivo_core.tls_config import TlsConfig
     from reqivo_core.urls import Origin
 
 ProxyTypes: TypeAlias = "str | URL | Proxy | None"
+
 
 def to_proxy(proxy: ProxyTypes, tls: TlsConfig) -> Proxy | None:
     """Take ``proxy=`` in any form that users write.
@@ -117,7 +119,7 @@ class ProxyMap:
 
 
 class NoProxy:
-    """The hosts of ``NO_PROXY``: names (which cover their sub-domains), addresses, networks (CIDR), ``*``; a port narrows."""
+    """The hosts of ``NO_PROXY``: names (and their sub-domains), addresses, networks (CIDR), ``*``; a port narrows."""
 
     def __init__(self, text: str) -> None:
         """Read a comma-separated list; a leading dot or ``*.`` means the same as none."""

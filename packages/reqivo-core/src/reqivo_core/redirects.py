@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from reqivo_core.content import NO_CONTENT
 from reqivo_core.errors import InvalidRequest, InvalidURL, RedirectLoopError, TooManyRedirects, UnsafeRedirect, excerpt
-from reqivo_core.urls import URL
 
 if TYPE_CHECKING:
     from reqivo_core.headers import Headers
     from reqivo_core.messages import Request
+    from reqivo_core.urls import URL
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
@@ -39,7 +39,7 @@ def next_request(request: Request, status: int, headers: Headers) -> Request:
     """The request that a redirect asks for.
 
     Args:
-        request: What was sent, without what the session adds at each hop (cookies of the jar, credentials of ``auth=``).
+        request: What was sent, without what the session adds at each hop (the jar's cookies, ``auth=``).
         status: The response's status code, one of ``REDIRECT_STATUSES``.
         headers: The response's headers, with a Location.
 
@@ -81,7 +81,9 @@ def _target(base: URL, locations: list[str]) -> URL:
     try:
         url = base.join(location)
     except InvalidURL as error:
-        raise UnsafeRedirect(f"the redirect's Location {excerpt(location)} is no usable URL: {error}", phase="redirect") from error
+        raise UnsafeRedirect(
+            f"the redirect's Location {excerpt(location)} is no usable URL: {error}", phase="redirect"
+        ) from error
     if url.scheme not in _SCHEMES:
         raise UnsafeRedirect(
             f"the redirect leads to {excerpt(location)}: only http and https are followed", phase="redirect"
@@ -114,5 +116,7 @@ def check_chain(request: Request, following: Request, history: list[Any], max_re
     seen = [(past.request.method, past.request.url) for past in history]
     if seen.count((following.method, following.url)) >= 2:
         raise RedirectLoopError(
-            f"the redirects go in a circle: {following.url.redacted} has come up before", request=request, history=history
+            f"the redirects go in a circle: {following.url.redacted} has come up before",
+            request=request,
+            history=history,
         )

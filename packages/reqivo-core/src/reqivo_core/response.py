@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from reqivo_core.base_response import BaseResponse
@@ -11,6 +9,8 @@ from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.splitting import AsTheyCome, ExactChunks, Lines, Splitter, TextChunks
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 T = TypeVar("T")

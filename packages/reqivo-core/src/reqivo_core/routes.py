@@ -6,13 +6,14 @@ one call (``verify=False``, a proxy, a client certificate) never reaches another
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reqivo_core.tls_config import TlsConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.urls import URL, Origin
 
 

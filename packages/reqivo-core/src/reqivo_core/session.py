@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from reqivo_core.base_session import BaseSession
 from reqivo_core.engine import READ_SMALL
@@ -73,7 +73,9 @@ class Session(BaseSession[Response]):
 
     def _run(self, request: Request, plan: Plan) -> Response:
         if request.content.is_async:
-            raise InvalidRequest("an async body needs an AsyncSession: give bytes, a file or an iterable", request=request)
+            raise InvalidRequest(
+                "an async body needs an AsyncSession: give bytes, a file or an iterable", request=request
+            )
         response: Response = run_blocking(self._engine.send(request, plan))
         return response
 
@@ -127,5 +129,3 @@ class Session(BaseSession[Response]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-

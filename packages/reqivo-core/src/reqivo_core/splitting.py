@@ -7,16 +7,16 @@ import re
 from typing import Protocol, TypeVar
 
 _line_end = re.compile("\r\n|\n|\r")
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
-class Splitter(Protocol[T_co]):
+class Splitter(Protocol[T]):
     """What all of them do."""
 
-    def feed(self, data: bytes) -> list[T_co]:
+    def feed(self, data: bytes) -> list[T]:
         """Take octets; give what is complete."""
 
-    def end(self) -> list[T_co]:
+    def end(self) -> list[T]:
         """Give what is left."""
 
 

@@ -15,39 +15,21 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core import (
-    URL,
-    BasicAuth,
-    BearerAuth,
-    Cookie,
-    CookieJar,
-    Headers,
-    Limits,
-    Proxy,
-    ReadBody,
-    Request,
-    Response,
-    Session,
-    Sleep,
-    Timeout,
-    hookimpl,
-)
-
 from reqivo import exceptions
 from reqivo.exceptions import (
     BodyTooLarge,
     CertificateError,
     ConnectError,
-    ConnectTimeout,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
-    DNSError,
-    DecodeError,
+    ConnectTimeout,
     DecodedSizeExceeded,
-    HTTPStatusError,
+    DecodeError,
+    DNSError,
     HandshakeError,
     HeadersTooLarge,
+    HTTPStatusError,
     IncompleteBody,
     InvalidRequest,
     InvalidResponseError,
@@ -82,11 +64,27 @@ from reqivo.exceptions import (
     WriteTimeout,
 )
 from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
+from reqivo_core import (
+    URL,
+    BasicAuth,
+    BearerAuth,
+    Cookie,
+    CookieJar,
+    Headers,
+    Limits,
+    Proxy,
+    ReadBody,
+    Request,
+    Response,
+    Session,
+    Sleep,
+    Timeout,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from reqivo_core import AsyncResponse, AsyncSession
-
     from reqivo.client import AsyncReqivo, Reqivo
+    from reqivo_core import AsyncResponse, AsyncSession
 
     Client = Reqivo
     AsyncClient = AsyncReqivo

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reqivo_core import AsyncSession, Session
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Reqivo(Session):
-    """A session, blocking, whose settings can be chained::
+    """A session, blocking, whose settings can be chained.
+
+    ::
 
         with Reqivo(base_url="https://api.example.com").bearer_token(token).on_response(log) as client:
             client.get("/users")
@@ -39,7 +43,9 @@ class Reqivo(Session):
 
 
 class AsyncReqivo(AsyncSession):
-    """A session, asynchronous, whose settings can be chained::
+    """A session, asynchronous, whose settings can be chained.
+
+    ::
 
         async with AsyncReqivo(base_url="https://api.example.com").bearer_token(token) as client:
             await client.get("/users")

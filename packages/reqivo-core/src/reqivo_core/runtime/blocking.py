@@ -30,7 +30,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
-from reqivo_core.runtime import sockets
+from reqivo_core.runtime import resolving, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -268,12 +268,12 @@ class BlockingRuntime(Runtime):
 
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
         """See :meth:`Runtime.resolve`."""
-        address = sockets.numeric_address(host, port)
+        address = resolving.numeric_address(host, port)
         if address is not None:
             return [address]
         if timeout is None:
-            return sockets.lookup(host, port)
-        return _lookup_in_thread(host, port, timeout)
+            return resolving.lookup(host, port)
+        return await resolving.lookup_in_thread(host, port, timeout, self.waiter())
 
     async def connect_tcp(
         self,
@@ -301,32 +301,6 @@ class BlockingRuntime(Runtime):
         except BaseException:
             sock.close()
             raise
-
-
-def _lookup_in_thread(host: str, port: int, timeout: float) -> list[Address]:
-    """Look up a host in a thread, since the system's resolver itself cannot be given a time limit.
-
-    It is a daemon: a resolver that hangs must not keep the program from ending.
-    """
-    outcome: list[list[Address] | BaseException] = []
-    is_over = threading.Lock()
-    is_over.acquire()
-
-    def look() -> None:
-        try:
-            outcome.append(sockets.lookup(host, port))
-        except BaseException as error:
-            outcome.append(error)
-        finally:
-            is_over.release()
-
-    threading.Thread(target=look, name=f"reqivo-resolve-{host}", daemon=True).start()
-    is_over.acquire(timeout=min(max(timeout, 0.0), LONGEST_WAIT))
-    if not outcome:
-        raise sockets.dns_timeout(host, timeout)
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
 
 
 class _Race:

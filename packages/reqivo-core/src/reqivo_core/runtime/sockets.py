@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from reqivo_core.errors import (
     ConnectError,
     ConnectTimeout,
-    DNSError,
     ReadError,
     ReadTimeout,
     WriteError,
@@ -18,82 +17,13 @@ from reqivo_core.errors import (
 from reqivo_core.interfaces import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 SocketAddress: TypeAlias = "tuple[Any, ...] | str | bytes"
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
 UNIX_RETRY = 0.01
 """Seconds between two attempts at a Unix socket whose backlog is full: no event tells when it has room."""
-
-
-def numeric_address(host: str, port: int) -> Address | None:
-    """Take a host that is an IP address as it is.
-
-    Args:
-        host: A name or an address.
-        port: The port.
-
-    Returns:
-        The address; None for a name.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.inet_pton(family, host.partition("%")[0])
-    except (OSError, ValueError):
-        return None
-    return Address(host, port)
-
-
-def lookup(host: str, port: int) -> list[Address]:
-    """Ask the system's resolver, which blocks the thread.
-
-    Args:
-        host: A host name.
-        port: The port to put into the addresses.
-
-    Returns:
-        At least one address, each once.
-
-    Raises:
-        DNSError: There are none.
-    """
-    try:
-        # Octets, since getaddrinfo would send text through its idna codec, which has limits and errors of its own.
-        return addresses_of(host, socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM))
-    except (OSError, ValueError) as error:
-        raise dns_error(host, error) from error
-
-
-def addresses_of(host: str, found: Iterable[tuple[Any, ...]]) -> list[Address]:
-    """Take the addresses out of what getaddrinfo returned.
-
-    Args:
-        host: The host that was asked for.
-        found: The result.
-
-    Returns:
-        At least one address, each once.
-
-    Raises:
-        DNSError: There are none.
-    """
-    families = (socket.AF_INET, socket.AF_INET6)
-    addresses = [Address(entry[4][0], entry[4][1]) for entry in found if entry[0] in families]
-    if not addresses:
-        raise DNSError(f"could not resolve {host!r} (it has no IP address)", phase="dns")
-    return list(dict.fromkeys(addresses))
-
-
-def dns_error(host: str, error: Exception) -> DNSError:
-    """Say that a host has no address."""
-    reason = explain(error) if isinstance(error, OSError) else "not a valid host name"
-    return DNSError(f"could not resolve {host!r} ({reason})", phase="dns")
-
-
-def dns_timeout(host: str, timeout: float | None) -> ConnectTimeout:
-    """Say that the resolver took too long."""
-    return ConnectTimeout(f"could not resolve {host!r} within {seconds(timeout)} s", phase="dns")
 
 
 def explain(error: OSError) -> str:

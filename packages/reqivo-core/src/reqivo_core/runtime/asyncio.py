@@ -1,0 +1,492 @@
+"""The asyncio world: leaves that suspend the running task.
+
+Time limits are timers that complete futures. Nothing is cancelled to end a wait, so that a cancellation is always the
+caller's own and reaches the caller. Only the loop's public interface is used; any event loop will do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
+from reqivo_core.runtime import resolving, sockets
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Hashable, Sequence
+
+    from reqivo_core.tls_config import TlsConfig
+
+HIGH_WATER = 256 * 1024
+"""Octets that may lie unread before the kernel is left to hold back the peer."""
+
+LOW_WATER = 64 * 1024
+"""Octets at which reading goes on."""
+
+
+class AsyncioStream(NetworkStream, asyncio.Protocol):
+    """A connected socket; at the same time the protocol that the loop's transport calls.
+
+    Args:
+        sock: The socket, which belongs to the stream.
+        peer: What to call the other side in messages.
+        loop: The loop to which it is bound.
+    """
+
+    def __init__(self, sock: socket.socket, peer: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._socket = sock
+        self._peer = peer
+        self._loop = loop
+        self._pid = os.getpid()
+        self._transport: asyncio.Transport | None = None
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._offset = 0  # into the first chunk: cutting it for every small read would copy its rest each time
+        self._reader: asyncio.Future[bool] | None = None
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._writer: asyncio.Future[bool] | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._has_ended = False
+        self._is_lost = False
+        self._is_closed = False
+        self._error: OSError | None = None
+
+    # what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        # A write waits until the system has taken everything: time limits mean something, memory stays flat, and
+        # nobody changes a buffer that the transport has yet to send.
+        self._transport.set_write_buffer_limits(0)
+        if self._is_closed:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep octets until they are read."""
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER and not self._is_reading_paused and self._transport is not None:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+        _complete(self._reader, True)
+
+    def eof_received(self) -> bool:
+        """Note the peer's end; our side stays open."""
+        self._has_ended = True
+        _complete(self._reader, True)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of it all."""
+        self._is_lost = True
+        self._error = exc if isinstance(exc, OSError) else None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        _complete(self._reader, True)
+        _complete(self._writer, True)
+        self._transport = None
+
+    def pause_writing(self) -> None:
+        """The system's buffer is full."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The system has taken everything."""
+        self._is_writing_paused = False
+        _complete(self._writer, True)
+
+    # what the library calls
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """See :meth:`NetworkStream.read`."""
+        if self._is_closed:
+            raise sockets.read_error(self._peer, sockets.closed_here())
+        if not self._chunks and not self._has_ended and not self._is_lost and timeout != 0:
+            await self._wait_readable(timeout)
+        if self._chunks:
+            return self._take(max_bytes)
+        return self._end(timeout)
+
+    async def _wait_readable(self, timeout: float | None) -> None:
+        """Wait until there is something to be read, or time is up.
+
+        One timer lasts for many reads: it is only made where there is none that rings early enough, and when it rings
+        too early it is set again. With one timer per read, the loop's heap would fill with cancelled ones.
+        """
+        if self._reader is not None:
+            raise RuntimeError("another task is reading from this connection already")
+        self._reader = self._loop.create_future()
+        if timeout is None:
+            self._due = None
+        else:
+            self._due = due = self._loop.time() + timeout
+            if self._timer is None or self._timer.when() > due:
+                self._set_timer(due)
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _set_timer(self, due: float) -> None:
+        """Have it ring at an instant, instead of any later one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._ring, due)
+
+    def _ring(self, instant: float) -> None:
+        """End the wait of a reader whose time is up."""
+        self._timer = None
+        if self._reader is None or self._due is None:
+            return
+        if self._due > instant:
+            self._set_timer(self._due)
+        else:
+            _complete(self._reader, False)
+
+    def _take(self, max_bytes: int) -> bytes:
+        """Take octets out of the buffer; a chunk that came whole leaves as it is."""
+        if self._size <= max_bytes and not self._offset:
+            data = self._chunks.popleft() if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks.clear()
+        else:
+            data = self._take_from_first(max_bytes)
+        self._size -= len(data)
+        if self._is_reading_paused and self._size <= LOW_WATER and self._transport is not None:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def _take_from_first(self, max_bytes: int) -> bytes:
+        """Take a part, or what is left, of the first chunk."""
+        first = self._chunks[0]
+        data = first[self._offset : self._offset + max_bytes]
+        self._offset += len(data)
+        if self._offset == len(first):
+            self._chunks.popleft()
+            self._offset = 0
+        return data
+
+    def _end(self, timeout: float | None) -> bytes:
+        """Say why there is nothing to read."""
+        if self._is_closed:
+            raise sockets.read_error(self._peer, sockets.closed_here())
+        if self._error is not None:
+            raise sockets.read_error(self._peer, self._error) from self._error
+        if self._has_ended or self._is_lost:
+            return b""
+        raise sockets.read_timeout(self._peer, timeout)
+
+    async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
+        """See :meth:`NetworkStream.write`."""
+        transport = self._transport
+        if transport is not None and not self._is_closed:
+            transport.write(data)
+            if not self._is_writing_paused and not transport.is_closing():
+                return
+            if not await self._wait_written(timeout):
+                raise sockets.write_timeout(self._peer, timeout)
+        if self._is_lost or self._is_closed:
+            reason = sockets.closed_here() if self._is_closed else self._error or OSError("it has ended")
+            raise sockets.write_error(self._peer, reason) from self._error
+
+    async def _wait_written(self, timeout: float | None) -> bool:
+        """Wait until the system has taken everything, or the connection is lost; False when time ran out."""
+        if self._writer is not None:
+            raise RuntimeError("another task is writing to this connection already")
+        self._writer = self._loop.create_future()
+        timer = None if timeout is None else self._loop.call_later(timeout, _complete, self._writer, False)
+        try:
+            return await self._writer
+        finally:
+            self._writer = None
+            if timer is not None:
+                timer.cancel()
+
+    async def start_tls(
+        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
+    ) -> NetworkStream:
+        """See :meth:`NetworkStream.start_tls`."""
+        from reqivo_core.runtime import tls
+
+        return await tls.start_tls(self, config, server_hostname, alpn, timeout, time.monotonic)
+
+    def close(self) -> None:
+        """See :meth:`NetworkStream.close`."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if os.getpid() != self._pid or self._loop.is_closed():
+            self._abandon()
+        elif self._transport is not None:
+            self._abort(self._transport)
+
+    def _abort(self, transport: asyncio.Transport) -> None:
+        """Have the loop close the connection."""
+        if _is_running_here(self._loop):
+            transport.abort()
+            return
+        try:
+            self._loop.call_soon_threadsafe(transport.abort)
+        except RuntimeError:
+            # It was closed at this moment.
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Close the descriptor without the loop, which is closed or, after a fork, the parent's.
+
+        Touching a parent's loop would take the connection out of the epoll set that both share. Where the loop is
+        closed, a transport of the standard library never learns that it is over, and would warn that it was not closed.
+        """
+        self._socket.close()
+        if os.getpid() == self._pid:
+            with contextlib.suppress(AttributeError):  # Other loops' transports have no such attribute, and no need.
+                self._transport._sock = None  # type: ignore[union-attr]  # there is no public way to say it
+            self._transport = None
+
+    def is_readable(self) -> bool:
+        """See :meth:`NetworkStream.is_readable`."""
+        return bool(self._chunks) or self._has_ended or self._is_lost or self._is_closed
+
+    def get_info(self, name: str) -> Any:
+        """See :meth:`NetworkStream.get_info`."""
+        return None if self._is_closed else sockets.socket_info(self._socket, name)
+
+
+def _complete(future: asyncio.Future[bool] | None, result: bool) -> None:
+    """Wake whoever waits for a future, unless it is awake or cancelled already."""
+    if future is not None and not future.done():
+        future.set_result(result)
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether the caller runs inside a loop (rather than in another thread, or another loop)."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+class AsyncioWaiter(Waiter):
+    """A future that is made when somebody waits."""
+
+    __slots__ = ("_future", "_is_awake", "_loop")
+
+    def __init__(self) -> None:
+        self._is_awake = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._future: asyncio.Future[bool] | None = None
+
+    def wake(self) -> None:
+        """See :meth:`Waiter.wake`."""
+        # In this order: wait() makes the future first and looks at the flag afterwards.
+        self._is_awake = True
+        loop, future = self._loop, self._future
+        if loop is None or future is None:
+            return
+        if _is_running_here(loop):
+            _complete(future, True)
+        else:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+                loop.call_soon_threadsafe(_complete, future, True)
+
+    async def wait(self, timeout: float | None) -> bool:
+        """See :meth:`Waiter.wait`."""
+        self._loop = loop = asyncio.get_running_loop()
+        self._future = future = loop.create_future()
+        timer = None
+        try:
+            if self._is_awake or (timeout is not None and timeout <= 0):
+                return self._is_awake
+            if timeout is not None:
+                timer = loop.call_later(timeout, _complete, future, False)
+            await future
+        finally:
+            self._future = None
+            if timer is not None:
+                timer.cancel()
+        return self._is_awake
+
+
+class AsyncioRuntime(Runtime):
+    """Suspends the task that runs. One instance serves any number of loops."""
+
+    name = "asyncio"
+
+    def now(self) -> float:
+        """See :meth:`Runtime.now`."""
+        return time.monotonic()
+
+    def world(self) -> Hashable:
+        """See :meth:`Runtime.world`: the running loop itself, whose id cannot be given to another while it is kept."""
+        return asyncio.get_running_loop()
+
+    def waiter(self) -> Waiter:
+        """See :meth:`Runtime.waiter`."""
+        return AsyncioWaiter()
+
+    async def sleep(self, seconds: float) -> None:
+        """See :meth:`Runtime.sleep`."""
+        await asyncio.sleep(seconds)
+
+    async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
+        """See :meth:`Runtime.resolve`."""
+        address = resolving.numeric_address(host, port)
+        if address is not None:
+            return [address]
+        return await resolving.lookup_in_thread(host, port, timeout, AsyncioWaiter())
+
+    async def connect_tcp(
+        self,
+        addresses: Sequence[Address],
+        timeout: float | None,
+        *,
+        local_address: str | None = None,
+        stagger: float = 0.25,
+    ) -> NetworkStream:
+        """See :meth:`Runtime.connect_tcp`."""
+        race = _Race(asyncio.get_running_loop(), addresses, local_address, stagger)
+        try:
+            sock, address = await race.run(timeout)
+            stream = await _open_stream(sock, sockets.show_address(address))
+        except BaseException:
+            await race.end(None)
+            raise
+        await race.end(stream)
+        return stream
+
+    async def connect_unix(self, path: str, timeout: float | None) -> NetworkStream:
+        """See :meth:`Runtime.connect_unix`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        sock = sockets.open_unix_socket(path)
+        try:
+            while not sockets.try_unix(sock, path):
+                if end is not None and time.monotonic() >= end:
+                    raise sockets.unix_timeout(path, timeout)
+                await asyncio.sleep(sockets.UNIX_RETRY)
+        except BaseException:
+            sock.close()
+            raise
+        return await _open_stream(sock, path)
+
+
+async def _open_stream(sock: socket.socket, peer: str) -> AsyncioStream:
+    """Put a stream and its transport upon a connected socket, which is closed if that fails."""
+    loop = asyncio.get_running_loop()
+    stream = AsyncioStream(sock, peer, loop)
+    try:
+        await loop.create_connection(lambda: stream, sock=sock)
+    except BaseException:
+        stream.close()
+        sock.close()
+        raise
+    return stream
+
+
+class _Race:
+    """Connection attempts that run beside each other until one succeeds (RFC 8305 §5).
+
+    Args:
+        loop: The running loop.
+        addresses: In the order in which to try them.
+        local_address: The local IP address to connect from.
+        stagger: Seconds between two attempts while none has failed; a failure starts the next at once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        addresses: Sequence[Address],
+        local_address: str | None,
+        stagger: float,
+    ) -> None:
+        self._loop = loop
+        self._addresses = addresses
+        self._local_address = local_address
+        self._stagger = stagger
+        self._waiting = deque(addresses)
+        self._running: dict[asyncio.Task[socket.socket], Address] = {}
+        self._failures: list[tuple[Address, OSError]] = []
+
+    async def run(self, timeout: float | None) -> tuple[socket.socket, Address]:
+        """Wait for the first that succeeds.
+
+        Raises:
+            ConnectError: All failed.
+            ConnectTimeout: Time ran out.
+        """
+        end = None if timeout is None else self._loop.time() + timeout
+        while self._waiting or self._running:
+            if self._waiting:
+                address = self._waiting.popleft()
+                self._running[self._loop.create_task(self._attempt(address))] = address
+            winner = await self._next_outcome(end)
+            if winner is not None:
+                return winner
+            if end is not None and self._loop.time() >= end:
+                raise sockets.connect_timeout(self._addresses, timeout)
+        raise sockets.connect_failure(self._failures) from self._failures[-1][1]
+
+    async def _attempt(self, address: Address) -> socket.socket:
+        """Connect to one address."""
+        sock, target = sockets.open_socket(address, self._local_address)
+        try:
+            await self._loop.sock_connect(sock, target)
+            sockets.check_not_self(sock)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _next_outcome(self, end: float | None) -> tuple[socket.socket, Address] | None:
+        """Wait for a success, a failure, or the next attempt's turn, whichever is first; only a success is returned."""
+        done, _ = await asyncio.wait(self._running, timeout=self._pause(end), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            address = self._running[task]
+            error = task.exception()
+            if error is not None and not isinstance(error, OSError):
+                raise error
+            del self._running[task]
+            if error is None:
+                return task.result(), address
+            self._failures.append((address, error))
+        return None
+
+    def _pause(self, end: float | None) -> float | None:
+        """How long to wait for attempts under way: until the next is due, or until time is up."""
+        left = None if end is None else max(0.0, end - self._loop.time())
+        if not self._waiting:
+            return left
+        return self._stagger if left is None else min(self._stagger, left)
+
+    async def end(self, winner: AsyncioStream | None) -> None:
+        """Cancel the attempts that did not win and wait until they are over.
+
+        Args:
+            winner: What is to be closed if the caller is cancelled meanwhile.
+        """
+        for task in self._running:
+            task.add_done_callback(_close_result)
+            task.cancel()
+        if not self._running:
+            return
+        try:
+            await asyncio.wait(self._running)
+        except BaseException:
+            if winner is not None:
+                winner.close()
+            raise
+
+
+def _close_result(task: asyncio.Task[socket.socket]) -> None:
+    """Close the socket of an attempt that succeeded too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

@@ -1,0 +1,529 @@
+"""What only the asyncio world can get wrong: cancellation, loops, threads, buffers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from reqivo_core.errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError
+from reqivo_core.interfaces import Address
+from reqivo_core.runtime import asyncio as subject
+from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioRuntime, AsyncioStream, AsyncioWaiter
+from support.processes import run_in_child
+
+RUNTIME = AsyncioRuntime()
+
+
+@contextlib.asynccontextmanager
+async def connected(listener: socket.socket):
+    stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
+    assert isinstance(stream, AsyncioStream)
+    peer, _ = listener.accept()
+    peer.settimeout(10)
+    try:
+        yield stream, peer
+    finally:
+        stream.close()
+        peer.close()
+
+
+async def ticks(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # nothing signals it
+            await asyncio.sleep(0.001)
+
+
+def run_to_tick(make: Callable[[], Awaitable[Any]], tick: int) -> tuple[bool, Any]:
+    """Run a coroutine, cancelling it at the loop's n-th turn; tell whether it was over before, and its result."""
+
+    async def body() -> tuple[bool, Any]:
+        task = asyncio.ensure_future(make())
+        await ticks(tick)
+        was_over = task.done()
+        task.cancel()
+        result = (await asyncio.gather(task, return_exceptions=True))[0]
+        if isinstance(result, AsyncioStream):
+            result.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return was_over, result
+
+    return asyncio.run(body(), debug=True)
+
+
+# cancellation
+
+
+@pytest.mark.parametrize("kind", ["one", "refused first", "both answer"])
+def test_connecting_can_be_cancelled_at_every_turn(listener, kind):
+    port = listener.getsockname()[1]
+    hosts = {"one": ["127.0.0.1"], "refused first": ["127.0.0.2", "127.0.0.1"], "both answer": ["127.0.0.1"] * 2}[kind]
+    addresses = [Address(host, port) for host in hosts]
+    before = len(os.listdir("/proc/self/fd"))
+    results = []
+    for tick in range(40):
+        was_over, result = run_to_tick(lambda: RUNTIME.connect_tcp(addresses, 5, stagger=0), tick)
+        results.append(type(result))
+        assert len(os.listdir("/proc/self/fd")) == before
+        with contextlib.suppress(BlockingIOError):
+            listener.setblocking(False)
+            while True:
+                listener.accept()[0].close()
+        if was_over:
+            break
+    assert results[0] is asyncio.CancelledError
+    assert results[-1] is AsyncioStream
+
+
+def test_connecting_to_a_unix_socket_can_be_cancelled_at_every_turn(tmp_path):
+    path = str(tmp_path / "server")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        before = len(os.listdir("/proc/self/fd"))
+        results = []
+        for tick in range(10):
+            results.append(type(run_to_tick(lambda: RUNTIME.connect_unix(path, 5), tick)[1]))
+            assert len(os.listdir("/proc/self/fd")) == before
+            if results[-1] is AsyncioStream:
+                break
+    assert asyncio.CancelledError in results
+    assert results[-1] is AsyncioStream
+
+
+def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, deaf_address, monkeypatch):
+    winners = []
+    end = subject._Race.end
+
+    async def spy(race, winner):
+        if winner is not None:
+            winners.append(winner)
+            asyncio.current_task().cancel()
+        await end(race, winner)
+
+    monkeypatch.setattr(subject._Race, "end", spy)
+
+    async def body():
+        addresses = [Address(*deaf_address), Address(*listener.getsockname())]
+        task = asyncio.ensure_future(RUNTIME.connect_tcp(addresses, 30, stagger=0.01))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert winners[0].is_readable()
+        with pytest.raises(ReadError, match="closed on this side"):
+            await winners[0].read(1, 5)
+
+    asyncio.run(body())
+
+
+def test_an_error_that_is_not_the_systems_comes_out_of_a_connection_attempt(listener, monkeypatch):
+    async def body():
+        def broken(sock):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(subject.sockets, "check_not_self", broken)
+        with pytest.raises(ZeroDivisionError):
+            await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
+
+    asyncio.run(body())
+
+
+def test_a_stream_that_cannot_be_opened_closes_its_socket(listener, monkeypatch):
+    async def body():
+        async def fail(*args, **kwargs):
+            raise ConnectError("no")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+        with pytest.raises(ConnectError):
+            await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
+
+    asyncio.run(body())
+
+
+def test_a_cancelled_read_loses_nothing(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            for _ in range(3):
+                task = asyncio.ensure_future(stream.read(10, 5))
+                await ticks(2)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            # In the same turn of the loop: octets come in, the reader is woken and cancelled before it ran.
+            task = asyncio.ensure_future(stream.read(10, 5))
+            await ticks(2)
+            stream.data_received(b"kept")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await stream.read(10, 5) == b"kept"
+            peer.sendall(b"more")
+            assert await stream.read(10, 5) == b"more"
+
+    asyncio.run(body())
+
+
+def test_a_timeout_and_a_cancellation_in_one_turn_is_a_cancellation(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            task = asyncio.ensure_future(stream.read(10, 30))
+            await ticks(2)
+            stream._reader.set_result(False)  # as the timer does
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            waiter = RUNTIME.waiter()
+            task = asyncio.ensure_future(waiter.wait(30))
+            await ticks(2)
+            waiter._future.set_result(False)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(body())
+
+
+def test_an_outer_timeout_stays_the_outer_timeout(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.01):
+                    await stream.read(10, 30)
+            assert not isinstance(caught.value, ReadTimeout)
+            with pytest.raises(ReadTimeout):
+                async with asyncio.timeout(30):
+                    await stream.read(10, 0.01)
+            assert asyncio.current_task().cancelling() == 0
+
+    asyncio.run(body())
+
+
+def test_a_cancelled_lookup_does_not_wait_for_the_resolver(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: release.wait(10))
+
+    async def body():
+        task = asyncio.ensure_future(RUNTIME.resolve("example.com", 80, None))
+        await ticks(3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    threads = set(threading.enumerate())
+    asyncio.run(body())
+    assert not release.is_set()
+    release.set()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(5)
+
+
+# timers
+
+
+def test_one_timer_serves_many_reads(listener, monkeypatch):
+    async def body():
+        loop = asyncio.get_running_loop()
+        made = []
+        call_at = loop.call_at
+        monkeypatch.setattr(loop, "call_at", lambda *args, **kwargs: made.append(args) or call_at(*args, **kwargs))
+        async with connected(listener) as (stream, peer):
+            made.clear()
+            for _ in range(20):
+                peer.sendall(b"x")
+                assert await stream.read(10, 30) == b"x"
+            assert len(made) == 1
+
+    asyncio.run(body())
+
+
+def test_a_shorter_limit_comes_before_a_timer_that_runs_already(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            task = asyncio.ensure_future(stream.read(10, 30))
+            await ticks(2)
+            peer.sendall(b"x")
+            assert await task == b"x"
+            with pytest.raises(ReadTimeout):
+                await stream.read(10, 0.01)
+
+    asyncio.run(body())
+
+
+def test_a_timer_of_an_earlier_read_does_not_end_a_later_one(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            for timeout in (0.05, None, 30):
+                task = asyncio.ensure_future(stream.read(10, 0.05))
+                await ticks(2)
+                peer.sendall(b"x")
+                assert await task == b"x"
+                task = asyncio.ensure_future(stream.read(10, timeout))
+                await ticks(2)
+                stream._ring(asyncio.get_running_loop().time() - 1)
+                if timeout is None:
+                    await asyncio.sleep(0.06)
+                    assert not task.done()
+                if timeout == 0.05:
+                    with pytest.raises(ReadTimeout):
+                        await task
+                else:
+                    peer.sendall(b"y")
+                    assert await task == b"y"
+            stream._ring(0)
+            assert stream._timer is None
+
+    asyncio.run(body())
+
+
+# buffers
+
+
+def test_reading_is_paused_while_nobody_reads(listener):
+    octets = os.urandom(1024) * 4096
+
+    async def body():
+        async with connected(listener) as (stream, peer):
+            sender = threading.Thread(target=peer.sendall, args=(octets,))
+            sender.start()
+            await until(lambda: stream._is_reading_paused)
+            assert stream._size <= 2 * HIGH_WATER
+            received = bytearray()
+            while len(received) < len(octets):
+                received += await stream.read(50_000, 5)
+            assert received == octets
+            sender.join()
+            assert stream._size == 0
+
+    asyncio.run(body())
+
+
+def test_a_whole_chunk_is_not_copied(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            chunk = b"x" * 100
+            stream.data_received(chunk)
+            assert await stream.read(100, 5) is chunk
+
+    asyncio.run(body())
+
+
+def test_chunks_are_joined_and_cut_as_asked(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            for chunk in (b"abc", b"def", b"ghi"):
+                stream.data_received(chunk)
+            assert await stream.read(2, 5) == b"ab"
+            assert await stream.read(100, 5) == b"c"
+            assert await stream.read(100, 5) == b"defghi"
+            for chunk in (b"abc", b"def"):
+                stream.data_received(chunk)
+            assert await stream.read(4, 5) == b"abc"
+            assert await stream.read(3, 5) == b"def"
+            assert not stream.is_readable()
+
+    asyncio.run(body())
+
+
+def test_octets_that_came_before_a_reset_are_read_first(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            stream.data_received(b"last words")
+            stream._transport.abort()
+            stream.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+            assert await stream.read(100, 5) == b"last words"
+            with pytest.raises(ReadError, match="connection reset by peer"):
+                await stream.read(100, 5)
+            with pytest.raises(WriteError, match="connection reset by peer"):
+                await stream.write(b"x", 5)
+            assert stream.is_readable()
+
+    asyncio.run(body())
+
+
+def test_a_connection_that_the_loop_dropped_has_ended(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            stream._transport.abort()
+            await ticks(2)
+            assert await stream.read(100, 5) == b""
+            with pytest.raises(WriteError, match="it has ended"):
+                await stream.write(b"x", 5)
+
+    asyncio.run(body())
+
+
+def test_a_buffer_may_be_changed_after_it_was_written(listener):
+    buffer = bytearray(b"a" * 4_000_000)
+    received = []
+
+    def drain(peer):
+        with peer.makefile("rb") as file:
+            received.append(file.read(len(buffer)))
+
+    async def body():
+        async with connected(listener) as (stream, peer):
+            reader = threading.Thread(target=drain, args=(peer,))
+            reader.start()
+            await stream.write(buffer, 10)
+            buffer[:] = b"b" * len(buffer)
+            reader.join()
+            assert received[0].count(b"a") == len(buffer)
+
+    asyncio.run(body())
+
+
+def test_two_readers_or_two_writers_are_a_mistake(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            reader = asyncio.ensure_future(stream.read(10, 5))
+            writer = asyncio.ensure_future(stream.write(bytes(64_000_000), 5))
+            await ticks(2)
+            with pytest.raises(RuntimeError, match="another task is reading"):
+                await stream.read(10, 5)
+            with pytest.raises(RuntimeError, match="another task is writing"):
+                await stream.write(b"x", 5)
+            stream.close()
+            with pytest.raises(ReadError):
+                await reader
+            with pytest.raises(WriteError):
+                await writer
+
+    asyncio.run(body())
+
+
+# closing and loops
+
+
+def left_open(listener) -> tuple[AsyncioStream, socket.socket, asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    stream = loop.run_until_complete(RUNTIME.connect_tcp([Address(*listener.getsockname())], 5))
+    peer, _ = listener.accept()
+    peer.settimeout(10)
+    return stream, peer, loop
+
+
+def test_closing_after_the_loop_was_closed_is_silent(listener):
+    stream, peer, loop = left_open(listener)
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stream.close()
+        stream.close()
+        gc.collect()
+    with peer:
+        assert peer.recv(10) == b""
+
+
+def test_closing_while_the_loop_is_being_closed_is_silent(listener, monkeypatch):
+    stream, peer, loop = left_open(listener)
+    loop.close()
+    monkeypatch.setattr(loop, "is_closed", lambda: False)
+    stream.close()
+    with peer:
+        assert peer.recv(10) == b""
+
+
+def test_closing_from_another_loop_is_done_by_the_streams_own(listener):
+    stream, peer, loop = left_open(listener)
+
+    async def elsewhere():
+        stream.close()
+
+    asyncio.run(elsewhere())
+    loop.run_until_complete(ticks(3))
+    with peer:
+        assert peer.recv(10) == b""
+    loop.close()
+
+
+def test_a_stream_closed_before_it_was_opened_is_dropped(listener):
+    async def body():
+        sock = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+        loop = asyncio.get_running_loop()
+        stream = AsyncioStream(sock, "x", loop)
+        stream.close()
+        await loop.create_connection(lambda: stream, sock=sock)
+        await ticks(2)
+        assert peer.recv(10) == b""
+        peer.close()
+
+    asyncio.run(body())
+
+
+def test_a_forked_child_does_not_touch_the_parents_loop(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            run_in_child(stream.close)
+            peer.sendall(b"still polled")
+            assert await stream.read(100, 5) == b"still polled"
+
+    asyncio.run(body())
+
+
+def test_every_loop_is_another_world():
+    async def world():
+        return RUNTIME.world()
+
+    first, second = asyncio.run(world()), asyncio.run(world())
+    assert first != second
+
+
+# waiters
+
+
+def test_waking_a_waiter_whose_loop_is_closed_is_harmless():
+    loop = asyncio.new_event_loop()
+    waiter = AsyncioWaiter()
+
+    async def wait():
+        task = asyncio.ensure_future(waiter.wait(None))
+        await ticks(2)
+        return task
+
+    task = loop.run_until_complete(wait())
+    loop.run_until_complete(cancelled(task))
+    assert not waiter._is_awake
+    waiter._future = loop.create_future()
+    loop.close()
+    waiter.wake()
+    assert waiter._is_awake
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_waiter_is_woken_inside_its_loop():
+    async def body():
+        waiter = RUNTIME.waiter()
+        task = asyncio.ensure_future(waiter.wait(30))
+        await ticks(2)
+        waiter.wake()
+        waiter.wake()
+        assert await task
+
+    asyncio.run(body())
+
+
+def test_connecting_into_the_void_leaves_no_task(deaf_address):
+    async def body():
+        with pytest.raises(ConnectTimeout):
+            await RUNTIME.connect_tcp([Address(*deaf_address)] * 3, 0.05, stagger=0.01)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(body())
