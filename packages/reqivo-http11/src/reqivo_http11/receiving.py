@@ -232,6 +232,7 @@ class ChunkedReceiver(BodyReceiver):
     def __init__(self, codec: Codec, limits: Limits) -> None:
         super().__init__()
         self._codec = codec
+        codec.start_chunked()
         self._scanner = ChunkScanner(limits)
         self._held = b""
 
@@ -249,7 +250,7 @@ class ChunkedReceiver(BodyReceiver):
             if scanner.trailers:
                 self.trailers = Headers.from_raw(scanner.trailers)
         else:
-            content = self._codec.receive_chunked(buffer[:understood])
+            content = self._codec.receive_chunked(buffer[:understood]) if understood else b""
         self.received += len(content)
         return content
 
