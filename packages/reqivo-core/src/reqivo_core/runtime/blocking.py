@@ -163,9 +163,9 @@ class BlockingStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime import tls
+        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
-        return await tls.start_tls(self, config, server_hostname, alpn, timeout, time.monotonic)
+        return await start_tls(self, config, server_hostname, alpn, timeout)
 
     def close(self) -> None:
         """See :meth:`NetworkStream.close`."""

@@ -32,7 +32,12 @@ def explain(error: OSError) -> str:
         text = error.strerror or str(error) or type(error).__name__
     else:
         text = os.strerror(error.errno)
-    return text[:1].lower() + text[1:]
+    return uncapitalize(text)
+
+
+def uncapitalize(text: str) -> str:
+    """Make a sentence part of another; «IP address» keeps its capitals."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def show_address(address: Any) -> str:
