@@ -1,3 +1,5 @@
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -290,3 +292,16 @@ def test_aclose(codec: str) -> None:
     wire = Wire(codec=codec)
     run(wire.transport.aclose())
     assert wire.stream.is_closed
+
+
+def test_nothing_is_left_to_the_garbage_collector(codec: str) -> None:
+    wire = Wire(OK, CHUNKED, codec=codec)
+    for _ in range(2):
+        wire.fetch()
+    transport = weakref.ref(wire.transport)
+    gc.disable()
+    try:
+        del wire
+        assert transport() is None
+    finally:
+        gc.enable()
