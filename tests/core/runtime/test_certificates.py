@@ -70,14 +70,7 @@ def test_without_a_certificate_there_is_no_clause(connection):
 
 
 def test_what_the_server_wrote_is_escaped_and_cut():
-    octets = (
-        b"\x06\x03\x55\x1d\x11"
-         b"\x04\x82\x01\x04"
-         b"\x30\x82\x01\x00"
-         b"\x82\x81\xfd"
-         b"\x1b[31m\n"
-        + b"x" * 247
-    )
+    octets = b"\x06\x03\x55\x1d\x11\x04\x82\x01\x04\x30\x82\x01\x00\x82\x81\xfd\x1b[31m\n" + b"x" * 247
     clause = describe(Shown(octets))
     assert "\\x1b[31m\\n" in clause
     assert len(clause) < 150
