@@ -193,6 +193,11 @@ class BaseSession(Generic[ResponseT]):
         self._plan.timeout = Timeout.of(timeout)
 
     @property
+    def trust_env(self) -> bool:
+        """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
+        return self._trust_env
+
+    @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self.pool.is_closed

@@ -85,6 +85,8 @@ from reqivo_core import (
 if TYPE_CHECKING:
     from reqivo.address_guard import AddressGuard, AddressRefused
     from reqivo.client import AsyncReqivo, Reqivo
+    from reqivo.digest import DigestAuth
+    from reqivo.netrc_auth import NetrcAuth
     from reqivo.retries import Retry
     from reqivo_core import AsyncResponse, AsyncSession
 
@@ -115,6 +117,7 @@ __all__ = [
     "DNSError",
     "DecodeError",
     "DecodedSizeExceeded",
+    "DigestAuth",
     "HTTPStatusError",
     "HandshakeError",
     "Headers",
@@ -126,6 +129,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MessageTooBig",
+    "NetrcAuth",
     "NetworkError",
     "PluginError",
     "PoolTimeout",
@@ -187,6 +191,8 @@ _LAZY = {
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
     "Retry": ("reqivo.retries", "Retry"),
+    "DigestAuth": ("reqivo.digest", "DigestAuth"),
+    "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
 }
 """What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
 

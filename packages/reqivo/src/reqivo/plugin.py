@@ -23,6 +23,14 @@ class ReqivoPlugin:
         """Bring the options that are flows, outermost first."""
         return {"retries": _retries}
 
+    @hookimpl
+    def reqivo_session_opened(self, session: Any) -> None:
+        """Give a session that trusts the environment the credentials of ``.netrc``, unless it has some of its own."""
+        if session.trust_env and session.auth is None:
+            from reqivo.netrc_auth import NetrcAuth
+
+            session.auth = NetrcAuth() or None
+
 
 def _retries(value: Any, session: Any) -> Flow | None:
     """Make the flow of ``retries=``."""
