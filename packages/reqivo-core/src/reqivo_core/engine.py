@@ -293,6 +293,8 @@ class Engine(Generic[R]):
             left = exchange.deadline.left()
             if left is not None and left < command.seconds:
                 raise exchange.deadline.expired()
+            if command.dropping is not None:
+                await command.dropping.drop()
             return await self._runtime.sleep(command.seconds)
         if isinstance(command, ReadBody):
             await command.response.load()
