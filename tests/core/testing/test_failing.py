@@ -11,7 +11,7 @@ from reqivo_core.testing.failing import Cancelled, Fault, broken_network, cancel
 from reqivo_core.testing.memory import MemoryRuntime
 from reqivo_core.testing.streams import END, After, ScriptedStream
 from reqivo_core.tls_config import TlsConfig
-from support.frames import FramesServer
+from support.stream_server import StreamServer
 
 LEAVES = ["resolve", "connect_tcp", "write", "read"]
 
@@ -162,7 +162,7 @@ def test_faults_that_prove_nothing_are_refused() -> None:
 
 
 def test_real_connections_are_closed_that_nobody_got() -> None:
-    with FramesServer() as server:
+    with StreamServer(serve_frames) as server:
         for fault in faults(cancelled, afterwards=True):
             with Session(plugins=[FramesPlugin()]) as plain:
                 session = Session(runtime=fault.wrap(plain._runtime), plugins=[FramesPlugin()])

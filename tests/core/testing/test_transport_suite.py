@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from reqivo_demo_frames import FramesPlugin
+from reqivo_demo_frames.serving import serve_frames
 from reqivo_demo_frames.transport import FramesBody, FramesTransport
 
 from reqivo_core import Exchange, IncomingResponse, Request, TransportSpec, hookimpl
 from reqivo_core.testing.transport_suite import TransportSuite, needs
-from support.frames import FramesServer
+from support.stream_server import StreamServer
 
 
 class TestFrames(TransportSuite):
@@ -22,7 +23,7 @@ class TestFrames(TransportSuite):
 
     @contextmanager
     def serve(self) -> Iterator[str]:
-        with FramesServer() as server:
+        with StreamServer(serve_frames) as server:
             yield f"frames://127.0.0.1:{server.port}"
 
     def plugins(self) -> list[Any]:
@@ -40,7 +41,7 @@ def faulty(change: type[FramesTransport], **flags: Any) -> TransportSuite:
     class Suite(TransportSuite):
         @contextmanager
         def serve(self) -> Iterator[str]:
-            with FramesServer() as server:
+            with StreamServer(serve_frames) as server:
                 yield f"faulty://127.0.0.1:{server.port}"
 
         def plugins(self) -> list[Any]:
