@@ -357,9 +357,15 @@ class BaseResponse:
             self._content = await self._body.read_all()
 
     async def drop(self) -> None:
-        """Give the body up; wait a moment for the rest of a short one, to save the connection."""
+        """Give up the body, or the connection that was handed out.
+
+        Waits a moment for the rest of a short body, to save the connection.
+        """
         if self._body is not None and not self._body.is_finished:
             await self._body.drain()
+        stream = self.extensions.get("network_stream")
+        if stream is not None:
+            stream.close()
 
     def _in_memory(self, decode: bool = True) -> bytes | None:
         """What is left to iterate over if the body has been read whole; None where it is still to be streamed.
