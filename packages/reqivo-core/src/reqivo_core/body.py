@@ -14,6 +14,8 @@ from reqivo_core.errors import StreamClosed, TimeoutException
 from reqivo_core.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.codings import DecodedBudget, Decoder
     from reqivo_core.headers import Headers
     from reqivo_core.interfaces import Exchange, ResponseBody
@@ -39,6 +41,7 @@ class Body:
 
     __slots__ = (
         "__weakref__",
+        "_at_end",
         "_budget",
         "_decoder",
         "_exchange",
@@ -81,6 +84,7 @@ class Body:
         self._received = 0
         self._started: float | None = None
         self._is_closed = False
+        self._at_end: list[Callable[[], None]] = []
         self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
         self.warns = False
@@ -221,11 +225,27 @@ class Body:
             self._source.close()
             self._end()
 
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Have something called when the body ends, in whatever way; now if it has.
+
+        Args:
+            callback: It must not raise, wait or take a lock: it may be called by a finalizer.
+        """
+        if self.is_finished:
+            callback()
+        else:
+            self._at_end.append(callback)
+
     def _end(self) -> None:
         self.is_finished = True
         if self._started is not None:
             self._exchange.timings["body"] = self._exchange.runtime.now() - self._started
         self._lease.release()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        while self._at_end:
+            self._at_end.pop()()
 
     def __del__(self) -> None:
         """A dropped body closes its connection. This may run inside anybody's locks: it takes none and never waits."""
@@ -233,6 +253,7 @@ class Body:
             self.is_finished = True
             self._source.close()
             self._lease.abandon()
+            self._tell_end()
             if self.warns:
                 warnings.warn(
                     f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
