@@ -159,6 +159,14 @@ class TestFiles:
             assert (content.length, sent(content)) == (3, b"abc")
             assert isinstance(file._file, io.BytesIO)
 
+    def test_may_be_wrapped_by_something_that_delegates(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(MANY)
+            file.seek(1)
+            content = to_content(file)
+            assert (content.length, content.is_replayable) == (len(MANY) - 1, True)
+            assert sent(content) == sent(content) == MANY[1:]
+
     def test_that_are_pipes_are_of_unknown_length_and_read_once(self):
         out, into = os.pipe()
         with open(out, "rb") as file:

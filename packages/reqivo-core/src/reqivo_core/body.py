@@ -43,6 +43,7 @@ class Body:
         "__weakref__",
         "_at_end",
         "_budget",
+        "_counted",
         "_decoder",
         "_exchange",
         "_is_closed",
@@ -82,6 +83,7 @@ class Body:
         self._decoder = decoder
         self._budget = budget
         self._received = 0
+        self._counted = 0
         self._started: float | None = None
         self._is_closed = False
         self._at_end: list[Callable[[], None]] = []
@@ -152,7 +154,8 @@ class Body:
             else:
                 data = await self._decode_some(self._decoder)
             if data and self._budget is not None:
-                self._budget.add(self._received, len(data))
+                self._budget.add(self._received - self._counted, len(data))
+                self._counted = self._received
         except BaseException as error:
             if not self.is_finished:  # the wire is fine, but what it carries is not
                 self.close()
@@ -163,6 +166,7 @@ class Body:
         """Decode until there is something to give, one bounded step at a time."""
         while True:
             if decoder.pending:
+                self._exchange.deadline.left()  # a body that swells inside its codings must not outlast the total
                 data = decoder.decode(b"", DECODE_STEP)
             elif raw := await self.read_raw():
                 data = decoder.decode(raw, DECODE_STEP)

@@ -23,7 +23,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from io import FileIO, TextIOBase
-from typing import IO, Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import IO, Any, Final, Protocol, TypeAlias, TypeGuard
 
 from reqivo_core.errors import InvalidRequest, ReqivoError
 
@@ -40,7 +40,6 @@ _USED_UP = (
 )
 
 
-@runtime_checkable
 class BinaryFile(Protocol):
     """An object that gives octets on ``read(size)``, or an awaitable of them."""
 
@@ -436,6 +435,15 @@ def _length_from(start: int, file: Any, what: str) -> int:
     return max(0, int(end) - start)
 
 
+def is_file(source: object) -> TypeGuard[BinaryFile]:
+    """Whether an object reads.
+
+    Asked of the object, not of its class: temporary files and other wrappers delegate, which is why isinstance with a
+    runtime-checkable protocol (static look-up since Python 3.12) does not see them.
+    """
+    return callable(getattr(source, "read", None))
+
+
 def to_content(body: BodyTypes) -> Content:
     """Take a body in any form that users write.
 
@@ -452,7 +460,7 @@ def to_content(body: BodyTypes) -> Content:
         return BytesContent(utf8(body, "body"), "text/plain; charset=utf-8") if body else NO_CONTENT
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes_content(bytes(body))
-    if isinstance(body, BinaryFile):
+    if is_file(body):
         return FileContent(body)
     if isinstance(body, os.PathLike):
         return PathContent(body)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from reqivo_core.set_cookie import MAX_PAIR_LENGTH, same_site_of
 
 if TYPE_CHECKING:
     import http.cookiejar
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f;]|[^\x00-\xff]")
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")

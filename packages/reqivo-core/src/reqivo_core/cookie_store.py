@@ -6,12 +6,14 @@ Nothing here calls what a user gave (a clock, a list of suffixes, a URL), since 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reqivo_core.cookie_scope import Cookie, CookieURL, is_domain_match, is_ip_address, is_path_match, is_secure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
 UNBOUND = ""
 """Stands as domain of the cookies that a user set without one."""

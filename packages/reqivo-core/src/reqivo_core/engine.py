@@ -328,7 +328,7 @@ class Engine(Generic[R]):
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
-                if getattr(error, "requires_http11", False):
+                if isinstance(error, RequestError) and error.requires_http11:
                     key = plan.router.remember_http11(request.url.origin)
                     key.may_share = False
                 continue

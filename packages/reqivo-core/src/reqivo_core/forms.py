@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from reqivo_core.content_kinds import BytesContent, Content, utf8
+from reqivo_core.content_kinds import BytesContent, Content, is_file, utf8
 from reqivo_core.errors import InvalidRequest
 
 
@@ -44,7 +44,7 @@ def _field_octets(value: object, what: str) -> bytes:
         return value
     if isinstance(value, bool):
         return b"true" if value else b"false"
-    if callable(getattr(value, "read", None)):
+    if is_file(value):
         raise InvalidRequest(f"{what} is a file; send files with files=")
     if value is None or (isinstance(value, Iterable | AsyncIterable) and not isinstance(value, str)):
         raise InvalidRequest(f"{what}: a form cannot carry {type(value).__name__}; use json=, or str or bytes")

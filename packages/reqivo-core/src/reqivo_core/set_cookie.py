@@ -16,9 +16,9 @@ Text is latin-1 throughout, as header lines are: one character stands for one oc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from reqivo_core.cookie_scope import (
     Cookie,
@@ -31,6 +31,9 @@ from reqivo_core.cookie_scope import (
     is_ip_address,
     is_secure,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_PAIR_LENGTH = 4096
 """How many octets name and value may have together (RFC 6265bis §5.6)."""

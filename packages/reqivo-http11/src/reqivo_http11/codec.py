@@ -65,11 +65,16 @@ class Codec(ABC):
         """
 
     @abstractmethod
+    def start_chunked(self) -> None:
+        """Expect a chunked body behind the head received last, whatever the engine itself made of that head."""
+
+    @abstractmethod
     def receive_chunked(self, data: bytes) -> bytes:
-        """Decode octets of the chunked body that follows the head received last (RFC 9112 §7.1).
+        """Decode octets of a chunked body (RFC 9112 §7.1).
 
         Args:
-            data: The next octets, which :class:`~reqivo_http11.chunked.ChunkScanner` has let pass; none of trailers.
+            data: The next octets, at least one, which :class:`~reqivo_http11.chunked.ChunkScanner` has let pass; none
+                of trailers.
 
         Returns:
             The content in them.

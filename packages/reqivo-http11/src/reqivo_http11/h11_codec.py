@@ -37,7 +37,10 @@ class H11Codec(Codec):
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise malformed("what h11 does not take for a head", section)
         fields = event.headers.raw_items()
-        return Head(event.http_version.decode("ascii"), event.status_code, event.reason, fields)
+        return Head(event.http_version.decode("ascii"), event.status_code, event.reason.strip(b" \t"), fields)
+
+    def start_chunked(self) -> None:
+        """Expect a chunked body. h11 does already: of heads that passed, it reads this field as we do."""
 
     def receive_chunked(self, data: bytes) -> bytes:
         """Decode octets of a chunked body."""

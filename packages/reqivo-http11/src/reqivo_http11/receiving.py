@@ -127,6 +127,12 @@ class HeadReceiver:
             return RemoteProtocolError("the server closed the connection after an interim response (1xx)", phase="read")
         return disconnected("the server closed the connection without answering", "read")
 
+    def take_rest(self) -> bytes:
+        """The octets after the head received last. They are not kept here: a connection may idle for long."""
+        rest = self.rest
+        self.rest = b""
+        return rest
+
     def body(self) -> BodyReceiver:
         """The receiver of the body that follows the head received last."""
         framing = self.framing
@@ -232,6 +238,7 @@ class ChunkedReceiver(BodyReceiver):
     def __init__(self, codec: Codec, limits: Limits) -> None:
         super().__init__()
         self._codec = codec
+        codec.start_chunked()
         self._scanner = ChunkScanner(limits)
         self._held = b""
 
@@ -249,7 +256,7 @@ class ChunkedReceiver(BodyReceiver):
             if scanner.trailers:
                 self.trailers = Headers.from_raw(scanner.trailers)
         else:
-            content = self._codec.receive_chunked(buffer[:understood])
+            content = self._codec.receive_chunked(buffer[:understood]) if understood else b""
         self.received += len(content)
         return content
 

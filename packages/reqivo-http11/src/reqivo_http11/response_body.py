@@ -100,8 +100,10 @@ class Http11Body(ResponseBody):
     def _break(self, error: BaseException) -> None:
         """No more will come, and nobody may take what came for the whole."""
         self._is_over = True
-        is_lasting = isinstance(error, RequestError | StreamClosed)
-        self._error = error if is_lasting else StreamClosed("the response body was broken off while it was read")
+        if isinstance(error, RequestError | StreamClosed):
+            self._error = error
+        else:
+            self._error = StreamClosed("the response body was broken off while it was read")
         self._on_end(False)
 
     def close(self) -> None:

@@ -188,11 +188,14 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See :meth:`NetworkStream.write`."""
         transport = self._transport
+        if timeout == 0 and not _is_running_here(self._loop):
+            # A farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
+            raise sockets.write_error(self._peer, OSError("its event loop is not running here"))
         if transport is not None and not self._is_closed:
             transport.write(data)
             if not self._is_writing_paused and not transport.is_closing():
                 return
-            if not await self._wait_written(timeout):
+            if timeout == 0 or not await self._wait_written(timeout):
                 raise sockets.write_timeout(self._peer, timeout)
         if self._is_lost or self._is_closed:
             reason = sockets.closed_here() if self._is_closed else self._error or OSError("it has ended")
@@ -215,9 +218,9 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime import tls
+        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
-        return await tls.start_tls(self, config, server_hostname, alpn, timeout, time.monotonic)
+        return await start_tls(self, config, server_hostname, alpn, timeout)
 
     def close(self) -> None:
         """See :meth:`NetworkStream.close`."""
