@@ -82,6 +82,8 @@ class Body:
         self._request = request
         self._decoder = decoder
         self._budget = budget
+        if budget is not None:
+            budget.is_whole = False  # until read_all says so
         self._received = 0
         self._counted = 0
         self._started: float | None = None
@@ -178,6 +180,8 @@ class Body:
 
     async def read_all(self) -> bytes:
         """Read what is left, decoded."""
+        if self._budget is not None:
+            self._budget.is_whole = True
         first = await self.read_chunk()
         if not first:
             return b""
