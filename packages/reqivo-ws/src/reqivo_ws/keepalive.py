@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import secrets
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from reqivo_core.interfaces import Waiter
 
 MAX_OUTSTANDING = 64
 """Pings whose pongs are waited for; of older ones nothing is remembered."""
@@ -90,32 +86,18 @@ class KeepAlive:
 
 
 class Ping:
-    """One that was sent, until its pong comes.
+    """One that was sent.
 
     Attributes:
         sent: When it was written.
-        latency: Seconds until its pong came.
-        waiter: Who waits for that, if anybody.
+        latency: Seconds until its pong came; None as long as it has not.
     """
 
-    __slots__ = ("latency", "sent", "waiter")
+    __slots__ = ("latency", "sent")
 
-    def __init__(self, sent: float, waiter: Waiter | None = None) -> None:
+    def __init__(self, sent: float) -> None:
         self.sent = sent
         self.latency: float | None = None
-        self.waiter = waiter
-
-
-class Acknowledged(NamedTuple):
-    """What a pong told.
-
-    Attributes:
-        latency: Seconds since the ping that it answers.
-        pings: That ping and all before it: a peer need answer only the latest (RFC 6455 §5.5.3).
-    """
-
-    latency: float
-    pings: list[Ping]
 
 
 class Pings:
@@ -145,15 +127,17 @@ class Pings:
         """Wait for it no longer."""
         self._waiting.pop(payload, None)
 
-    def acknowledge(self, payload: bytes, now: float) -> Acknowledged | None:
-        """Take a pong; None if it answers no ping of ours, which is allowed and means nothing."""
+    def acknowledge(self, payload: bytes, now: float) -> float | None:
+        """Take a pong, which answers a ping and all before it: a peer need answer only the latest (RFC 6455 §5.5.3).
+
+        Returns:
+            Seconds since the ping was written; None if the pong answers none of ours, which is allowed.
+        """
         if payload not in self._waiting:
             return None
-        done: list[Ping] = []
         for key in list(self._waiting):
             ping = self._waiting.pop(key)
             ping.latency = max(0.0, now - ping.sent)
-            done.append(ping)
             if key == payload:
                 break
-        return Acknowledged(done[-1].latency or 0.0, done)
+        return ping.latency
