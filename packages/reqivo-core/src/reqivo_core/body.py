@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from reqivo_core.connection import explained
-from reqivo_core.errors import StreamClosed, TimeoutException
+from reqivo_core.errors import RequestError, StreamClosed, TimeoutException
 from reqivo_core.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
@@ -198,6 +198,17 @@ class Body:
     async def _give_up(self, deadline: Deadline) -> None:
         if self.is_finished:
             return
+        try:
+            await self._drain(deadline)
+        finally:
+            self._is_closed = True
+            try:
+                await self._source.aclose()
+            finally:
+                self._end()
+
+    async def _drain(self, deadline: Deadline) -> None:
+        """Read the rest, as far as it is short and comes by the deadline."""
         limit = self._exchange.limits.max_drain
         self._exchange.deadline, kept = deadline, self._exchange.deadline
         try:
@@ -212,11 +223,6 @@ class Body:
             pass  # not all of it has come: the connection goes
         finally:
             self._exchange.deadline = kept
-            self._is_closed = True
-            try:
-                await self._source.aclose()
-            finally:
-                self._end()
 
     def close(self) -> None:
         """Give the body up at once."""
@@ -232,15 +238,33 @@ class Body:
         self._lease.release()
 
     def __del__(self) -> None:
-        """A dropped body closes its connection. This may run inside anybody's locks: it takes none and never waits."""
-        if not self.is_finished:
-            self.is_finished = True
-            self._source.close()
-            self._lease.abandon()
-            if self.warns:
-                warnings.warn(
-                    f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
-                    ResourceWarning,
-                    stacklevel=2,
-                    source=self,
-                )
+        """A dropped body gives its connection back. This may run anywhere: it waits for nothing and for no lock."""
+        if self.is_finished:
+            return
+        self.is_finished = True
+        if not self.warns and not self._lease.transport.is_shared:
+            self._drain_at_once()
+        self._source.close()
+        self._lease.abandon()
+        if self.warns:
+            warnings.warn(
+                f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def _drain_at_once(self) -> None:
+        """Read what has arrived of a body that a blocking call left on the wire.
+
+        Reading with a time limit of 0 never suspends. Nobody else uses the connection, as it is not shared.
+        """
+        draining = self._drain(Deadline(_NO_WAIT, self._exchange.runtime.now))
+        try:
+            draining.send(None)
+        except StopIteration:
+            pass
+        except RequestError:
+            pass  # the connection is broken, which the transport knows
+        finally:
+            draining.close()

@@ -6,9 +6,8 @@ than the connect timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reqivo_core.errors import (
     ConnectTimeout,
@@ -24,7 +23,7 @@ from reqivo_core.interfaces import Address, Exchange, NetworkStream, Runtime, Tr
 from reqivo_core.proxies import open_tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from reqivo_core.limits import Limits
     from reqivo_core.plugins import PluginSet
@@ -36,8 +35,15 @@ SECURE_SCHEMES = frozenset({"https", "wss"})
 HTTP11 = "http/1.1"
 HTTP2 = "h2"
 
-AddressCheck = Callable[[str, Address], None]
-"""Called with the host that was asked for and each address before it is dialled; raises to refuse it."""
+
+class AddressCheck(Protocol):
+    """Decides which addresses may be reached; ``address_guard=`` takes one."""
+
+    def check(self, host: str, address: Address) -> None:
+        """Raise to refuse an address, of the host that was asked for, before it is dialled."""
+
+    def check_proxied(self, origin: Origin, proxy: Proxy) -> None:
+        """Raise to refuse a request that a proxy would carry to an address that nobody here sees."""
 
 
 def eligible(specs: Sequence[TransportSpec], route: Route) -> list[TransportSpec]:
@@ -99,7 +105,7 @@ class Dialer:
             options: The session's options for transports.
             resolve: Addresses to use instead of DNS: a map from host (or ``host:port``) to an address, ``(address,
                 port)`` or a list of either; or a function of host and port that returns such, or None to ask DNS.
-            address_check: Looks at each address before it is dialled.
+            address_check: Looks at each address before it is dialled. A proxy's own is the user's choice.
         """
         self._runtime = runtime
         self._plugins = plugins
@@ -152,6 +158,8 @@ class Dialer:
     ) -> Transport:
         """Connect, tunnel, encrypt and choose the transport."""
         is_secure = origin.scheme in SECURE_SCHEMES or specs[0].is_secure
+        if route.proxy is not None and self._address_check is not None:
+            self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
         elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
@@ -179,9 +187,9 @@ class Dialer:
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
         with _phase(exchange, "dns", {"host": origin.host}):
             addresses = await self._addresses(origin.host, origin.port, deadline)
-        if self._address_check is not None:
+        if self._address_check is not None and route.proxy is None:
             for address in addresses:
-                self._address_check(origin.host, address)
+                self._address_check.check(origin.host, address)
         with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
             return await self._runtime.connect_tcp(
                 interleaved(addresses), deadline.left(), local_address=route.local_address

@@ -293,6 +293,8 @@ class Engine(Generic[R]):
             left = exchange.deadline.left()
             if left is not None and left < command.seconds:
                 raise exchange.deadline.expired()
+            if command.dropping is not None:
+                await command.dropping.drop()
             return await self._runtime.sleep(command.seconds)
         if isinstance(command, ReadBody):
             await command.response.load()
@@ -326,7 +328,7 @@ class Engine(Generic[R]):
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
-                if getattr(error, "requires_http11", False):
+                if isinstance(error, RequestError) and error.requires_http11:
                     key = plan.router.remember_http11(request.url.origin)
                     key.may_share = False
                 continue

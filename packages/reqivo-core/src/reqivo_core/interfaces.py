@@ -404,11 +404,16 @@ class TransportSpec:
 class Sleep:
     """What a flow yields to wait (back-off, ``Retry-After``, rate limits).
 
+    Where the request's deadline does not leave so much time, a TotalTimeout is raised at once, without waiting; a flow
+    may catch it.
+
     Attributes:
         seconds: How long.
+        dropping: A response to give up before, unless there is no time to wait: its connection is not held meanwhile.
     """
 
     seconds: float
+    dropping: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
@@ -44,6 +44,7 @@ OWN_DISTRIBUTIONS = frozenset({"reqivo", "reqivo-core", "reqivo-http11", "reqivo
 _SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11", "ws": "reqivo-ws", "wss": "reqivo-ws"}
 
 Hook = Callable[..., Any]
+OptionFlow: TypeAlias = "Callable[[Any, Any], Flow | None]"
 
 
 class PluginSet:
@@ -53,6 +54,7 @@ class PluginSet:
         specs: The transports, preferred ones first.
         codings: Factories of decoders by content-coding.
         tunnels: Ways through proxies by scheme.
+        options: What makes a flow of an option's value, by the option's name.
         prepare_request: Hooks, in calling order; so too the attributes that follow.
         response_received: See above.
         request_failed: See above.
@@ -68,6 +70,7 @@ class PluginSet:
         self.specs: list[TransportSpec] = []
         self.codings: dict[str, Callable[[], Any]] = {}
         self.tunnels: dict[str, Tunnel] = {}
+        self.options: dict[str, OptionFlow] = {}
         for name, plugin in plugins:
             self._add(name, plugin)
         self.specs.sort(key=lambda spec: -spec.priority)
@@ -87,8 +90,9 @@ class PluginSet:
             self._manager.register(plugin, name)
             self._manager.check_pending()
             specs = _specs_of(plugin)
-            codings = dict(plugin.reqivo_register_codings()) if hasattr(plugin, "reqivo_register_codings") else {}
-            tunnels = dict(plugin.reqivo_register_tunnels()) if hasattr(plugin, "reqivo_register_tunnels") else {}
+            codings, tunnels, options = (
+                dict(getattr(plugin, f"reqivo_register_{kind}", dict)()) for kind in ("codings", "tunnels", "options")
+            )
         except Exception as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -99,6 +103,7 @@ class PluginSet:
         self.specs.extend(specs)
         self.codings.update(codings)
         self.tunnels.update(tunnels)
+        self.options.update(options)
 
     def _resolve(self, hook: str, *arguments: str) -> tuple[Hook, ...]:
         """The implementations of a hook as functions that take all its arguments by position."""

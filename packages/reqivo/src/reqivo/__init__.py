@@ -83,7 +83,11 @@ from reqivo_core import (
 )
 
 if TYPE_CHECKING:
+    from reqivo.address_guard import AddressGuard, AddressRefused
     from reqivo.client import AsyncReqivo, Reqivo
+    from reqivo.digest import DigestAuth
+    from reqivo.netrc_auth import NetrcAuth
+    from reqivo.retries import Retry
     from reqivo_core import AsyncResponse, AsyncSession
 
     Client = Reqivo
@@ -92,6 +96,8 @@ if TYPE_CHECKING:
 __version__ = _version("reqivo")
 
 __all__ = [
+    "AddressGuard",
+    "AddressRefused",
     "AsyncClient",
     "AsyncReqivo",
     "AsyncResponse",
@@ -111,6 +117,7 @@ __all__ = [
     "DNSError",
     "DecodeError",
     "DecodedSizeExceeded",
+    "DigestAuth",
     "HTTPStatusError",
     "HandshakeError",
     "Headers",
@@ -122,6 +129,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MessageTooBig",
+    "NetrcAuth",
     "NetworkError",
     "PluginError",
     "PoolTimeout",
@@ -138,6 +146,7 @@ __all__ = [
     "Request",
     "RequestError",
     "Response",
+    "Retry",
     "ServerDisconnected",
     "Session",
     "SessionClosed",
@@ -173,12 +182,17 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AddressGuard": ("reqivo.address_guard", "AddressGuard"),
+    "AddressRefused": ("reqivo.address_guard", "AddressRefused"),
     "AsyncClient": ("reqivo.client", "AsyncReqivo"),
     "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
     "AsyncResponse": ("reqivo_core", "AsyncResponse"),
     "AsyncSession": ("reqivo_core", "AsyncSession"),
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
+    "Retry": ("reqivo.retries", "Retry"),
+    "DigestAuth": ("reqivo.digest", "DigestAuth"),
+    "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
 }
 """What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
 

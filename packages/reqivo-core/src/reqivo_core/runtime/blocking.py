@@ -241,7 +241,7 @@ def _enter_child() -> None:
     _world = _World()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has none
     os.register_at_fork(after_in_child=_enter_child)
 
 
@@ -318,7 +318,6 @@ class _Race:
         self._stagger = stagger
         self._waiting = deque(addresses)
         self._failures: list[tuple[Address, OSError]] = []
-        self._next_start = 0.0
         # No descriptor of its own, unlike epoll and kqueue, whose speed matters to nobody here.
         self._selector: selectors.BaseSelector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
 
@@ -340,7 +339,7 @@ class _Race:
         """
         end = _instant(timeout)
         while self._waiting or self._selector.get_map():
-            if self._waiting and time.monotonic() >= self._next_start:
+            if self._waiting:
                 self._start(self._waiting.popleft())
             for key, _ in self._selector.select(self._pause(end)):
                 if self._has_succeeded(key):
@@ -351,11 +350,10 @@ class _Race:
 
     def _start(self, address: Address) -> None:
         """Begin an attempt."""
-        self._next_start = time.monotonic() + self._stagger
         try:
             sock, target = sockets.open_socket(address, self._local_address)
         except OSError as error:
-            self._fail(address, error)
+            self._failures.append((address, error))
             return
         self._selector.register(sock, selectors.EVENT_WRITE, address)
         try:
@@ -364,20 +362,16 @@ class _Race:
         except OSError as error:
             self._selector.unregister(sock)
             sock.close()
-            self._fail(address, error)
-
-    def _fail(self, address: Address, error: OSError) -> None:
-        """Note how an attempt ended; the next need not wait."""
-        self._failures.append((address, error))
-        self._next_start = 0.0
+            self._failures.append((address, error))
 
     def _pause(self, end: float | None) -> float | None:
         """How long to wait for attempts under way: until the next is due, or until time is up."""
         left = _time_left(end)
+        if not self._selector.get_map():
+            return 0
         if not self._waiting:
-            return left if self._selector.get_map() else 0
-        due = max(0.0, self._next_start - time.monotonic())
-        return due if left is None else min(due, left)
+            return left
+        return self._stagger if left is None else min(self._stagger, left)
 
     def _has_succeeded(self, key: selectors.SelectorKey) -> bool:
         """Look how an attempt ended, which is over in any case."""
@@ -387,7 +381,7 @@ class _Race:
             sockets.check_connected(sock)
         except OSError as error:
             sock.close()
-            self._fail(key.data, error)
+            self._failures.append((key.data, error))
             return False
         return True
 
