@@ -259,6 +259,10 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         """See :meth:`NetworkStream.is_readable`."""
         return bool(self._chunks) or self._has_ended or self._is_lost or self._is_closed
 
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return not self._is_writing_paused
+
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
