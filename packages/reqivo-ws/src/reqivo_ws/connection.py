@@ -20,7 +20,7 @@ from reqivo_ws.closing import (
     Violation,
     parse_close,
 )
-from reqivo_ws.codec import CLOSE, PING, load_codec
+from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
 from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
 from reqivo_ws.messages import Assembler, Inbox
@@ -59,6 +59,7 @@ class Connection:
         codec: The frame codec; the chosen engine where none is given.
 
     Attributes:
+        now: The runtime's clock.
         latency: Seconds of the last round trip that was measured; None before the first.
         received: Messages and fragments so far.
         opened: When it was opened, on the runtime's clock.
@@ -74,6 +75,7 @@ class Connection:
     ) -> None:
         self._stream = stream
         self._runtime = runtime
+        self.now = runtime.now
         self._settings = settings
         self._codec = load_codec()(deflate is not None) if codec is None else codec  # type: ignore[call-arg]  # engines take it
         inflater = None if deflate is None else Inflater(deflate)
@@ -273,6 +275,26 @@ class Connection:
 
     # Sending.
 
+    async def look(self, idle: float = GLANCE) -> None:
+        """Look, before something is sent, whether that still makes sense.
+
+        Args:
+            idle: If nobody has read for so many seconds, what has come is looked at: pings are answered, and a close
+                frame is found before a message is wasted on it.
+
+        Raises:
+            ConnectionClosed: It is over; nothing was sent.
+        """
+        now = self._runtime.now()
+        if now - self._read_at > idle and not self._inbox.is_full and self._reading.try_take():
+            try:
+                await self._lead(now)
+            finally:
+                self._reading.give_back()
+                self._wake_followers()
+        if not self.is_open:
+            raise self._verdict_on_sending(None)
+
     async def send(self, payload: bytes, is_text: bool) -> None:
         """Send a message whole.
 
@@ -280,7 +302,6 @@ class Connection:
             ConnectionClosed: It is over, or broke meanwhile.
             WriteTimeout: The peer took nothing for too long; the connection is lost.
         """
-        await self._before_sending()
         try:
             await self._writer.message(payload, is_text)
         except (WriterClosed, ReqivoError) as error:
@@ -288,7 +309,6 @@ class Connection:
 
     async def begin_fragments(self) -> None:
         """Wait until no other message is being sent; ``end_fragments`` must follow."""
-        await self._before_sending()
         await self._writer.begin_fragments()
 
     async def send_fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
@@ -306,17 +326,6 @@ class Connection:
         """Fail the connection: a message was begun that will not be ended."""
         await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
 
-    async def _before_sending(self) -> None:
-        """Refuse what is too late; look what has come if nobody has for a while, to answer pings."""
-        if self._runtime.now() - self._read_at > GLANCE and not self._inbox.is_full and self._reading.try_take():
-            try:
-                await self._lead(self._runtime.now())
-            finally:
-                self._reading.give_back()
-                self._wake_followers()
-        if not self.is_open:
-            raise self._verdict_on_sending(None)
-
     async def ping(self, payload: bytes | None, timeout: float | None) -> float:
         """Send a ping and wait for its pong.
 
@@ -331,7 +340,6 @@ class Connection:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is over.
         """
-        await self._before_sending()
         now = self._runtime.now()
         until = None if timeout is None else now + timeout
         key = self._pings.new_payload() if payload is None else payload
@@ -359,8 +367,7 @@ class Connection:
 
     async def pong(self, payload: bytes) -> None:
         """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 §5.5.3)."""
-        await self._before_sending()
-        await self._send_control(0xA, payload)
+        await self._send_control(PONG, payload)
 
     async def _send_control(self, opcode: int, payload: bytes) -> None:
         try:
