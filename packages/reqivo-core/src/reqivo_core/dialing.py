@@ -164,7 +164,7 @@ class Dialer:
             self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
-        elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
+        elif is_secure or route.is_tunnelled or origin.scheme != "http" or not _is_http(route.proxy):
             stream = await self._tunnel(route.proxy, origin, route, exchange, deadline)
         else:
             stream = await self._connect_proxy(route.proxy, route, exchange, deadline)
@@ -244,7 +244,7 @@ class Dialer:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
                     return await tunnel(stream, proxy, origin, deadline)
-                if proxy.url.scheme not in ("http", "https"):
+                if not _is_http(proxy):
                     raise UnsupportedProtocol(
                         f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
                         phase="proxy",
@@ -280,6 +280,11 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_http(proxy: Proxy) -> bool:
+    """Whether a proxy is spoken to in HTTP."""
+    return proxy.url.scheme in ("http", "https")
 
 
 def _without_negotiation(specs: Sequence[TransportSpec], route: Route) -> TransportSpec:
