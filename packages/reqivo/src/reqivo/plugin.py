@@ -32,7 +32,10 @@ class ReqivoPlugin:
 
     @hookimpl
     def reqivo_session_opened(self, session: Any) -> None:
-        """Give a session that trusts the environment the credentials of ``.netrc``, unless it has some of its own."""
+        """Let its cookie jar know public suffixes, and, if it trusts the environment, give it what ``.netrc`` has."""
+        from reqivo.public_suffixes import is_public_suffix
+
+        session.cookies.is_public_suffix = is_public_suffix
         if session.trust_env and session.auth is None:
             from reqivo.netrc_auth import NetrcAuth
 
