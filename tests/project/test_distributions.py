@@ -37,7 +37,12 @@ DEPENDENCIES = {
     "reqivo-http2": {"reqivo-core", "h2"},
     "reqivo-ws": {"reqivo-core", "wsproto"},
 }
-SPEED = {"reqivo-http11": {"httptools"}, "reqivo-http2": {"jh2"}, "reqivo-ws": {"websockets"}}
+EXTRAS = {
+    "reqivo-core": {"trio": {"trio"}},
+    "reqivo-http11": {"speed": {"httptools"}},
+    "reqivo-http2": {"speed": {"jh2"}},
+    "reqivo-ws": {"speed": {"websockets"}},
+}
 ENTRY_POINTS = {
     "reqivo": {"reqivo": "reqivo.plugin:ReqivoPlugin"},
     "reqivo-core": {},
@@ -115,8 +120,8 @@ def test_dependencies_are_those_of_the_design(name: str) -> None:
     declared = project(name)
     extras = declared.get("optional-dependencies", {})
     assert {split(requirement)[0] for requirement in declared["dependencies"]} == DEPENDENCIES[name]
-    assert {split(requirement)[0] for requirement in extras.get("speed", [])} == SPEED.get(name, set())
-    assert set(extras) <= {"speed"}
+    found = {extra: {split(requirement)[0] for requirement in listed} for extra, listed in extras.items()}
+    assert found == EXTRAS.get(name, {})
 
 
 @distributions
