@@ -23,7 +23,6 @@ from kosoku import FailureError, run_fuzzingserver
 
 from reqivo_core import AsyncSession, Session
 from reqivo_core.errors import WebSocketError
-from reqivo_ws import AsyncWebSocket, WebSocket
 
 GOOD = {"OK", "INFORMATIONAL", "UNIMPLEMENTED"}
 OPTIONS: dict[str, Any] = {"max_message_size": 32 * 1024 * 1024, "ping_interval": None}

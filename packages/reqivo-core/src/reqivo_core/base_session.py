@@ -182,7 +182,7 @@ class BaseSession(Generic[ResponseT]):
 
     @base_url.setter
     def base_url(self, base_url: str | URL | None) -> None:
-        self._base_url = URL.parse(base_url) if isinstance(base_url, str) else base_url
+        self._base_url = None if base_url is None else URL.parse(base_url)
 
     @property
     def timeout(self) -> Timeout:
@@ -298,7 +298,7 @@ class BaseSession(Generic[ResponseT]):
 
     def _build(self, method: str, url: str | URL, given: Mapping[str, Any]) -> Request:
         """Make a request of a call's options and the session's defaults."""
-        target = merge_base(self._base_url, url) if isinstance(url, str) else url
+        target = merge_base(self._base_url, url)
         if self._params:
             target = target.with_query(self._params)
         headers = self.headers.copy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from reqivo_core.address_cache import AddressCache
 from reqivo_core.errors import (
     ConnectTimeout,
     PoolTimeout,
@@ -113,6 +114,7 @@ class Dialer:
         self._options = options
         self._resolve = resolve
         self._address_check = address_check
+        self._cache = AddressCache(limits.max_dns_entries, limits.dns_ttl)
 
     async def dial(self, origin: Origin, route: Route, exchange: Exchange, on_change: Callable[[], None]) -> Transport:
         """Open a connection.
@@ -191,9 +193,13 @@ class Dialer:
             for address in addresses:
                 self._address_check.check(origin.host, address)
         with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
-            return await self._runtime.connect_tcp(
-                interleaved(addresses), deadline.left(), local_address=route.local_address
-            )
+            try:
+                return await self._runtime.connect_tcp(
+                    interleaved(addresses), deadline.left(), local_address=route.local_address
+                )
+            except RequestError:
+                self._cache.forget(origin.host)  # it may have moved
+                raise
 
     async def _addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Look a host up: first where the session says, then in DNS."""
@@ -203,12 +209,22 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._runtime.resolve(host, port, deadline.left())
+            return await self._looked_up(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
             target, target_port = one if isinstance(one, tuple) else (one, port)
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
+        return addresses
+
+    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+        """Ask DNS, or remember what it said."""
+        known = self._cache.get(host, self._runtime.now())
+        if known is not None:
+            return [Address(address.host, port) for address in known]
+        addresses = await self._runtime.resolve(host, port, deadline.left())
+        if addresses != [Address(host, port)]:  # nobody has to remember what an address is the address of
+            self._cache.put(host, addresses, self._runtime.now())
         return addresses
 
     async def _connect_proxy(self, proxy: Proxy, route: Route, exchange: Exchange, deadline: Deadline) -> NetworkStream:

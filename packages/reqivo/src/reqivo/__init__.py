@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from reqivo.client import AsyncReqivo, Reqivo
     from reqivo.digest import DigestAuth
     from reqivo.netrc_auth import NetrcAuth
+    from reqivo.rate_limits import ConcurrencyLimit, RateLimiter
     from reqivo.retries import Retry
     from reqivo_core import AsyncResponse, AsyncSession
 
@@ -107,6 +108,7 @@ __all__ = [
     "BodyTooLarge",
     "CertificateError",
     "Client",
+    "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -136,6 +138,7 @@ __all__ = [
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "RateLimiter",
     "ReadBody",
     "ReadError",
     "ReadTimeout",
@@ -191,6 +194,8 @@ _LAZY = {
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
     "Retry": ("reqivo.retries", "Retry"),
+    "ConcurrencyLimit": ("reqivo.rate_limits", "ConcurrencyLimit"),
+    "RateLimiter": ("reqivo.rate_limits", "RateLimiter"),
     "DigestAuth": ("reqivo.digest", "DigestAuth"),
     "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
 }

@@ -21,7 +21,14 @@ class ReqivoPlugin:
     @hookimpl
     def reqivo_register_options(self) -> Mapping[str, Callable[[Any, Any], Flow | None]]:
         """Bring the options that are flows, outermost first."""
-        return {"retries": _retries}
+        return {"compress": _compress, "retries": _retries}
+
+    @hookimpl
+    def reqivo_register_codings(self) -> Mapping[str, Callable[[], Any]]:
+        """Bring ``br`` and ``zstd``."""
+        from reqivo.codings import installed_codings
+
+        return installed_codings()
 
     @hookimpl
     def reqivo_session_opened(self, session: Any) -> None:
@@ -30,6 +37,13 @@ class ReqivoPlugin:
             from reqivo.netrc_auth import NetrcAuth
 
             session.auth = NetrcAuth() or None
+
+
+def _compress(value: Any, session: Any) -> Flow | None:
+    """Make the flow of ``compress=``."""
+    from reqivo.codings import compress_flow
+
+    return compress_flow(value)
 
 
 def _retries(value: Any, session: Any) -> Flow | None:
