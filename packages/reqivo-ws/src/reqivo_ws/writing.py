@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import ReqivoError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 SLICE = 1024 * 1024
 """Octets handed to the network at once: the time-out of a write is for so many, not for a message of any length."""
+
+
+MAX_PONGS = 16
+"""Pings that are answered each; of more that wait for an answer at once, the earlier ones go without."""
 
 
 class WriterClosed(Exception):
@@ -55,7 +60,7 @@ class Writer:
         self._on_broken = on_broken
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
-        self._pong: bytes | None = None
+        self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
         self.is_closed = False
 
     async def message(self, payload: bytes, is_text: bool) -> None:
@@ -144,24 +149,24 @@ class Writer:
             self._frames.give_back()
 
     def owe_pong(self, payload: bytes) -> None:
-        """Answer a ping as soon as may be. Of several only the latest is answered (RFC 6455 §5.5.3)."""
+        """Answer a ping as soon as may be. In a flood only the latest ones are answered (RFC 6455 §5.5.3)."""
         if not self.is_closed:
-            self._pong = payload
+            self._pongs.append(payload)
 
     @property
     def owes_pong(self) -> bool:
         """Whether a ping was not answered yet."""
-        return self._pong is not None
+        return bool(self._pongs)
 
     async def flush(self) -> None:
-        """Send the pong that is owed. If somebody is writing, that one will do it; if the peer takes nothing, nobody.
+        """Send the pongs that are owed. If somebody is writing, that one will do it; if the peer takes nothing, nobody.
 
         Raises:
             RequestError: Writing failed; the connection is lost.
         """
-        while self._pong is not None and self._stream.is_writable() and self._frames.try_take():
+        while self._pongs and self._stream.is_writable() and self._frames.try_take():
             try:
-                await self._put_pong()
+                await self._put_pongs()
             finally:
                 self._frames.give_back()
 
@@ -171,18 +176,21 @@ class Writer:
             if self.is_closed:
                 raise WriterClosed
             await self._put(self._codec.encode(opcode, payload, is_final, is_compressed))
-            if self._pong is not None:
-                await self._put_pong()
+            if self._pongs:
+                await self._put_pongs()
         finally:
             self._frames.give_back()
         # A ping that came after the last look, while the reader could not write because we still held the baton.
-        if self._pong is not None:
+        if self._pongs:
             await self.flush()
 
-    async def _put_pong(self) -> None:
-        payload, self._pong = self._pong, None
-        if payload is not None and not self.is_closed:
-            await self._put(self._codec.encode(PONG, payload))
+    async def _put_pongs(self) -> None:
+        """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
+        frames: list[bytes] = []
+        while self._pongs:
+            frames += self._codec.encode(PONG, self._pongs.popleft())
+        if not self.is_closed:
+            await self._put([b"".join(frames)])
 
     async def _put(self, parts: list[bytes], timeout: float | None = None) -> None:
         """Write octets; the baton is held."""
