@@ -15,6 +15,8 @@ from reqivo_core.errors import ReqivoError, StreamClosed
 from reqivo_core.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.codings import DecodedBudget, Decoder
     from reqivo_core.headers import Headers
     from reqivo_core.interfaces import Exchange, ResponseBody
@@ -40,6 +42,7 @@ class Body:
 
     __slots__ = (
         "__weakref__",
+        "_at_end",
         "_budget",
         "_counted",
         "_decoder",
@@ -80,10 +83,13 @@ class Body:
         self._request = request
         self._decoder = decoder
         self._budget = budget
+        if budget is not None:
+            budget.is_whole = False  # until read_all says so
         self._received = 0
         self._counted = 0
         self._started: float | None = None
         self._failure: ReqivoError | None = None
+        self._at_end: list[Callable[[], None]] = []
         self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
         self.warns = False
@@ -189,6 +195,8 @@ class Body:
 
     async def read_all(self) -> bytes:
         """Read what is left, decoded."""
+        if self._budget is not None:
+            self._budget.is_whole = True
         first = await self.read_chunk()
         if not first:
             return b""
@@ -213,6 +221,17 @@ class Body:
     async def _give_up(self, deadline: Deadline) -> None:
         if self.is_finished:
             return
+        try:
+            await self._drain(deadline)
+        finally:
+            self._failure = _closed()
+            try:
+                await self._source.aclose()
+            finally:
+                self._end()
+
+    async def _drain(self, deadline: Deadline) -> None:
+        """Read the rest, as far as it is short and comes by the deadline."""
         limit = self._exchange.limits.max_drain
         self._exchange.deadline, kept = deadline, self._exchange.deadline
         try:
@@ -227,11 +246,6 @@ class Body:
             pass  # it has not come, or is broken, which nobody asked: the connection goes
         finally:
             self._exchange.deadline = kept
-            self._failure = _closed()
-            try:
-                await self._source.aclose()
-            finally:
-                self._end()
 
     def close(self) -> None:
         """Give the body up at once."""
@@ -240,25 +254,60 @@ class Body:
             self._source.close()
             self._end()
 
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Have something called when the body ends, in whatever way; now if it has.
+
+        Args:
+            callback: It must not raise, wait or take a lock: it may be called by a finalizer.
+        """
+        if self.is_finished:
+            callback()
+        else:
+            self._at_end.append(callback)
+
     def _end(self) -> None:
         self.is_finished = True
         if self._started is not None:
             self._exchange.timings["body"] = self._exchange.runtime.now() - self._started
         self._lease.release()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        while self._at_end:
+            self._at_end.pop()()
 
     def __del__(self) -> None:
-        """A dropped body closes its connection. This may run inside anybody's locks: it takes none and never waits."""
-        if not self.is_finished:
-            self.is_finished = True
-            self._source.close()
-            self._lease.abandon()
-            if self.warns:
-                warnings.warn(
-                    f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
-                    ResourceWarning,
-                    stacklevel=2,
-                    source=self,
-                )
+        """A dropped body gives its connection back. This may run anywhere: it waits for nothing and for no lock."""
+        if self.is_finished:
+            return
+        self.is_finished = True
+        if not self.warns and not self._lease.transport.is_shared:
+            self._drain_at_once()
+        self._source.close()
+        self._lease.abandon()
+        self._tell_end()
+        if self.warns:
+            warnings.warn(
+                f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def _drain_at_once(self) -> None:
+        """Read what has arrived of a body that a blocking call left on the wire.
+
+        Reading with a time limit of 0 never suspends. Nobody else uses the connection, as it is not shared.
+        """
+        draining = self._drain(Deadline(_NO_WAIT, self._exchange.runtime.now))
+        try:
+            draining.send(None)
+        except StopIteration:
+            pass
+        except ReqivoError:
+            pass  # the connection is broken, which the transport knows
+        finally:
+            draining.close()
 
 
 def _closed() -> StreamClosed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from reqivo_core.address_cache import AddressCache
 from reqivo_core.errors import (
     ConnectTimeout,
     PoolTimeout,
@@ -113,6 +114,7 @@ class Dialer:
         self._options = options
         self._resolve = resolve
         self._address_check = address_check
+        self._cache = AddressCache(limits.max_dns_entries, limits.dns_ttl)
 
     async def dial(self, origin: Origin, route: Route, exchange: Exchange, on_change: Callable[[], None]) -> Transport:
         """Open a connection.
@@ -162,7 +164,7 @@ class Dialer:
             self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
-        elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
+        elif is_secure or route.is_tunnelled or origin.scheme != "http" or not _is_http(route.proxy):
             stream = await self._tunnel(route.proxy, origin, route, exchange, deadline)
         else:
             stream = await self._connect_proxy(route.proxy, route, exchange, deadline)
@@ -185,15 +187,26 @@ class Dialer:
         if route.socket_path is not None:
             with _phase(exchange, "connect", {"path": route.socket_path}):
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
+        addresses = await self._looked_up(origin, exchange, deadline, is_checked=route.proxy is None)
+        with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
+            try:
+                return await self._runtime.connect_tcp(
+                    interleaved(addresses), deadline.left(), local_address=route.local_address
+                )
+            except RequestError:
+                self._cache.forget(origin.host)  # it may have moved
+                raise
+
+    async def _looked_up(
+        self, origin: Origin, exchange: Exchange, deadline: Deadline, *, is_checked: bool = True
+    ) -> list[Address]:
+        """An origin's addresses, none of them refused."""
         with _phase(exchange, "dns", {"host": origin.host}):
             addresses = await self._addresses(origin.host, origin.port, deadline)
-        if self._address_check is not None and route.proxy is None:
+        if self._address_check is not None and is_checked:
             for address in addresses:
                 self._address_check.check(origin.host, address)
-        with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
-            return await self._runtime.connect_tcp(
-                interleaved(addresses), deadline.left(), local_address=route.local_address
-            )
+        return addresses
 
     async def _addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Look a host up: first where the session says, then in DNS."""
@@ -203,12 +216,22 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._runtime.resolve(host, port, deadline.left())
+            return await self._looked_up(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
             target, target_port = one if isinstance(one, tuple) else (one, port)
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
+        return addresses
+
+    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+        """Ask DNS, or remember what it said."""
+        known = self._cache.get(host, self._runtime.now())
+        if known is not None:
+            return [Address(address.host, port) for address in known]
+        addresses = await self._runtime.resolve(host, port, deadline.left())
+        if addresses != [Address(host, port)]:  # nobody has to remember what an address is the address of
+            self._cache.put(host, addresses, self._runtime.now())
         return addresses
 
     async def _connect_proxy(self, proxy: Proxy, route: Route, exchange: Exchange, deadline: Deadline) -> NetworkStream:
@@ -227,8 +250,11 @@ class Dialer:
             try:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
+                    if getattr(tunnel, "wants_address", False):
+                        address = (await self._looked_up(origin, exchange, deadline))[0]
+                        origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
-                if proxy.url.scheme not in ("http", "https"):
+                if not _is_http(proxy):
                     raise UnsupportedProtocol(
                         f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
                         phase="proxy",
@@ -264,6 +290,11 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_http(proxy: Proxy) -> bool:
+    """Whether a proxy is spoken to in HTTP."""
+    return proxy.url.scheme in ("http", "https")
 
 
 def _without_negotiation(specs: Sequence[TransportSpec], route: Route) -> TransportSpec:

@@ -202,6 +202,10 @@ class BlockingStream(NetworkStream):
             # Another thread is asking the same poll object at this moment.
             return bool(_wait_for(self._socket, False)(0))
 
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return self._is_closed or bool(_wait_for(self._socket, True)(0))
+
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return sockets.socket_info(self._socket, name)

@@ -418,6 +418,10 @@ class TlsStream(NetworkStream):
             except ReqivoError:
                 return True
 
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return self._inner.is_writable()
+
     def _look(self) -> bool:
         """Decrypt what has arrived until there is something to be read. The lock is held."""
         data = self._pull(RECORD_SIZE)
