@@ -107,7 +107,7 @@ def test_connecting_to_a_unix_socket_can_be_cancelled_at_every_turn(tmp_path):
 
 def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, deaf_address, monkeypatch):
     winners = []
-    end = subject._Race.end
+    end = subject.Race.end
 
     async def spy(race, winner):
         if winner is not None:
@@ -115,7 +115,7 @@ def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, dea
             asyncio.current_task().cancel()
         await end(race, winner)
 
-    monkeypatch.setattr(subject._Race, "end", spy)
+    monkeypatch.setattr(subject.Race, "end", spy)
 
     async def body():
         addresses = [Address(*deaf_address), Address(*listener.getsockname())]
@@ -532,7 +532,7 @@ def test_connecting_into_the_void_leaves_no_task(deaf_address):
 
 def test_ending_a_race_can_be_cancelled_too(deaf_address):
     async def body():
-        race = subject._Race(asyncio.get_running_loop(), [Address(*deaf_address)], None, 1)
+        race = subject.Race(asyncio.get_running_loop(), [Address(*deaf_address)], None, 1)
         run = asyncio.ensure_future(race.run(5))
         await ticks(2)
         await cancelled(run)
