@@ -117,6 +117,7 @@ def test_looks_are_not_counted() -> None:
     failing = fault.wrap_stream(stream)
     assert run(failing.read(10, 0)) == b"ab"
     assert failing.is_readable()
+    assert failing.is_writable()
     assert failing.get_info("peername") == "memory"
     assert fault.leaves == []
     failing.close()
