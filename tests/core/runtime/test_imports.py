@@ -9,8 +9,8 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("reqivo_core.runtime.driving", {"socket", "asyncio", "ssl"}),
-        ("reqivo_core.runtime.blocking", {"asyncio", "ssl", "certifi"}),
+        ("reqivo_core", {"asyncio", "ssl", "certifi", "trio"}),
+        ("reqivo_core.runtime.blocking", {"asyncio", "ssl", "certifi", "trio"}),
         ("reqivo_core.runtime.asyncio", {"certifi", "reqivo_core.runtime.tls"}),
     ],
 )

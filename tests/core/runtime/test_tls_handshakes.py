@@ -195,6 +195,7 @@ CLOSE_NOTIFY = bytes.fromhex("15030300020100")
         (server_hello()[:50], "localhost closed the connection during the TLS handshake"),
         (b"\x16\x03\x03\x00\x05" + b"\xff" * 5, "the TLS handshake with localhost failed"),
     ],
+    ids=["http", "ssh", "one-octet", "three-octets", "alert", "close-notify", "end", "half-a-hello", "garbage"],
 )
 def test_what_is_no_handshake_is_an_error_at_once(world, config, answer, reason):
     def serve(sock):

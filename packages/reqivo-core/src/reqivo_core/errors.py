@@ -14,6 +14,8 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reqivo_core.messages import Request
 
 EXCERPT_LENGTH = 200
@@ -58,9 +60,13 @@ class RequestError(ReqivoError):
         request: The request that failed, once it is known.
         phase: What was going on: ``dns``, ``connect``, ``tls``, ``proxy``, ``pool``, ``write``, ``read``, ``body`` …
         unprocessed: The server provably did not act on the request, so any method may be sent again.
+        response_started: Octets of the answer had already come, so the request may not be sent again.
+        requires_http11: The server wants the request over HTTP/1.1 (RFC 9113 §7, HTTP_1_1_REQUIRED).
     """
 
     unprocessed = False
+    response_started = False
+    requires_http11 = False
 
     def __init__(self, message: str, *, request: Request | None = None, phase: str | None = None) -> None:
         super().__init__(message)
@@ -224,12 +230,27 @@ class UnsafeRedirect(RequestError):
     """The server redirected to something that must not be followed."""
 
 
-class RedirectLoopError(RequestError):
-    """The redirects came back to where they had been."""
-
-
 class TooManyRedirects(RequestError):
-    """More redirects than ``max_redirects``."""
+    """More redirects than ``max_redirects``.
+
+    Attributes:
+        history: The redirecting responses, in order.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: Request | None = None,
+        phase: str | None = "redirect",
+        history: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message, request=request, phase=phase)
+        self.history = list(history)
+
+
+class RedirectLoopError(TooManyRedirects):
+    """The redirects came back to where they had been: following them further would never end."""
 
 
 class HTTPStatusError(RequestError):

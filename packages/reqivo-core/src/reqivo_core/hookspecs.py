@@ -5,14 +5,15 @@ A plugin is any object with methods marked ``@hookimpl`` that take any of the ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from reqivo_core.errors import ReqivoError
-    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec
+    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec, Tunnel
     from reqivo_core.messages import Request
 
 PROJECT = "reqivo"
@@ -24,19 +25,36 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def reqivo_register_transports() -> Iterable[TransportSpec]:
     """Give the transports that the plugin brings."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return ()
 
 
 @hookspec
 def reqivo_register_codings() -> Mapping[str, Callable[[], Any]]:
     """Give content-codings: name → factory of a decoder (see ``reqivo_core.codings.Decoder``)."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return {}
+
+
+@hookspec
+def reqivo_register_tunnels() -> Mapping[str, Tunnel]:
+    """Give ways through proxies: scheme of the proxy's URL → Tunnel."""
+    return {}
+
+
+@hookspec
+def reqivo_register_options() -> Mapping[str, Callable[[Any, Any], Flow | None]]:
+    """Give options of sessions and requests that are flows: name → what makes the flow (None: none is needed).
+
+    It is called with the option's value and the session: once for a session, and for each request that gives the
+    option, whose flow then takes the place of the session's. These flows run inside redirects and outside all others,
+    in the order of the mapping; a request without them costs nothing.
+    """
+    return {}
 
 
 @hookspec
 def reqivo_register_flows(session: Any) -> Iterable[Flow]:
     """Give flows for this session, outermost first. They run inside redirects and outside authentication."""
-    raise NotImplementedError  # a specification; pluggy never calls it
+    return ()
 
 
 @hookspec

@@ -8,14 +8,16 @@ of a :class:`Runtime`. The blocking runtime's leaves never suspend, so a whole c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+
     from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
     from reqivo_core.messages import Request
+    from reqivo_core.routes import Proxy
     from reqivo_core.timeouts import Deadline
     from reqivo_core.tls_config import TlsConfig
     from reqivo_core.urls import Origin
@@ -228,7 +230,7 @@ class Exchange:
         deadline: When the request must be over.
         limits: The session's limits.
         trace: Where events go; None where nobody observes.
-        timings: Seconds by phase, filled in as phases end: dns, connect, tls, wait (for a connection), first_byte, body.
+        timings: Seconds by phase, filled in as they end: dns, connect, tls, wait (for a connection), first_byte, body.
     """
 
     __slots__ = ("deadline", "limits", "runtime", "timings", "trace")
@@ -336,8 +338,10 @@ class Transport(ABC):
     @property
     @abstractmethod
     def concurrency(self) -> int:
-        """How many exchanges it may carry at once from now on: 1 for HTTP/1.1, 0 for ever once it is closed, broken or
-        draining. A shared transport may say 0 for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
+        """How many exchanges it may carry at once from now on.
+
+        1 for HTTP/1.1, 0 for ever once it is closed, broken or draining. A shared transport may say 0
+        for a while (MAX_CONCURRENT_STREAMS) as long as ``is_closing`` is False.
         """
 
     @property
@@ -369,7 +373,7 @@ class Transport(ABC):
         self.close()
 
     def describe(self) -> Mapping[str, Any]:
-        """Facts for ``session.pool``: streams, windows …"""
+        """Facts for ``session.pool``: streams, windows …."""
         return {}
 
 
@@ -400,11 +404,16 @@ class TransportSpec:
 class Sleep:
     """What a flow yields to wait (back-off, ``Retry-After``, rate limits).
 
+    Where the request's deadline does not leave so much time, a TotalTimeout is raised at once, without waiting; a flow
+    may catch it.
+
     Attributes:
         seconds: How long.
+        dropping: A response to give up before, unless there is no time to wait: its connection is not held meanwhile.
     """
 
     seconds: float
+    dropping: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,3 +445,6 @@ class WaitFor:
 FlowGenerator: TypeAlias = "Generator[Request | Sleep | ReadBody | WaitFor, Any, Any]"
 Flow: TypeAlias = "Callable[[Request], FlowGenerator]"
 """A plain generator function: ``response = yield request`` sends, ``return response`` ends. One serves both worlds."""
+
+Tunnel: TypeAlias = "Callable[[NetworkStream, Proxy, Origin, Deadline], Awaitable[NetworkStream]]"
+"""Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin."""

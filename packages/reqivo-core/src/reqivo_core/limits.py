@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -48,6 +50,7 @@ class Limits:
         max_control_frames: HTTP/2 control frames without progress.
         max_encoder_table: HTTP/2 header compression memory that a server may make us use.
         max_dns_entries: Host names whose addresses are remembered.
+        dns_ttl: Seconds for which they are; 0 asks the resolver for every connection.
     """
 
     max_connections: int | None = 100
@@ -69,6 +72,7 @@ class Limits:
     max_control_frames: int = 1000
     max_encoder_table: int = 64 * KIB
     max_dns_entries: int = 1024
+    dns_ttl: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a limit.
@@ -82,7 +86,9 @@ class Limits:
                 continue
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not value >= 0 or (field.name in _POSITIVE and value == 0):
-                raise ValueError(f"Limits({field.name}={value!r}): give a number of at least {field.name in _POSITIVE:d}")
+                raise ValueError(
+                    f"Limits({field.name}={value!r}): give a number of at least {field.name in _POSITIVE:d}"
+                )
         if self.max_response_fields > MAX_FIELDS:
             raise ValueError(f"Limits(max_response_fields={self.max_response_fields}): at most {MAX_FIELDS}")
 
@@ -91,7 +97,8 @@ class Limits:
         """Take limits in any form that users write.
 
         Args:
-            value: Limits; a mapping of their names (reqivo's old keys and httpx's are known too); None for the defaults.
+            value: Limits; a mapping of their names (reqivo's old keys and httpx's are known too); None
+                for the defaults.
 
         Returns:
             The limits.

@@ -6,12 +6,14 @@ and hands that number down to the leaf that waits, so no phase is exempt and nob
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import TotalTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_CONNECT = 10.0
 DEFAULT_PHASE = 30.0
@@ -93,7 +95,7 @@ class Timeout:
             return value
         if isinstance(value, tuple) and len(value) == 2:
             return cls(value[0], value[1])
-        return cls(timeout=value, total=value)  # type: ignore[arg-type]  # a third kind of tuple fails in _checked
+        return cls(timeout=value, total=value)
 
     def __repr__(self) -> str:
         return (

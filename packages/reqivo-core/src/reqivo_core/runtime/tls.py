@@ -393,8 +393,8 @@ class TlsStream(NetworkStream):
         """See :meth:`NetworkStream.is_readable`.
 
         Octets below need not mean octets here: servers send session tickets of their own accord (RFC 8446 §4.6.1). They
-        are decrypted, as far as they have arrived, to find out. While somebody is reading the answer is no: what comes
-        is the reader's.
+        are decrypted, as far as they have arrived, to find out. While somebody is reading the answer is no: it is the
+        reader who gets what comes.
         """
         with self._lock:
             if self._is_closed or self._decrypted:

@@ -1,0 +1,98 @@
+"""The core of reqivo: sessions, pool, engine and runtimes, and the contracts that transports plug into.
+
+With one transport installed it is a working client::
+
+    from reqivo_core import Session
+
+    with Session() as session:
+        print(session.get("http://localhost:8000/").text)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core.auth import BasicAuth, BearerAuth
+from reqivo_core.cookies import Cookie, CookieJar
+from reqivo_core.headers import Headers
+from reqivo_core.hookspecs import hookimpl
+from reqivo_core.interfaces import (
+    Address,
+    Exchange,
+    Flow,
+    IncomingResponse,
+    NetworkStream,
+    ReadBody,
+    ResponseBody,
+    Runtime,
+    Sleep,
+    TraceEvent,
+    Transport,
+    TransportContext,
+    TransportSpec,
+    Waiter,
+    WaitFor,
+)
+from reqivo_core.limits import Limits
+from reqivo_core.messages import Request
+from reqivo_core.options import RequestOptions, SessionOptions
+from reqivo_core.response import Response
+from reqivo_core.routes import Proxy
+from reqivo_core.session import Session
+from reqivo_core.timeouts import Timeout
+from reqivo_core.urls import URL, Origin
+from reqivo_core.version import __version__
+
+if TYPE_CHECKING:
+    from reqivo_core.async_response import AsyncResponse
+    from reqivo_core.async_session import AsyncSession
+
+__all__ = [
+    "URL",
+    "Address",
+    "AsyncResponse",
+    "AsyncSession",
+    "BasicAuth",
+    "BearerAuth",
+    "Cookie",
+    "CookieJar",
+    "Exchange",
+    "Flow",
+    "Headers",
+    "IncomingResponse",
+    "Limits",
+    "NetworkStream",
+    "Origin",
+    "Proxy",
+    "ReadBody",
+    "Request",
+    "RequestOptions",
+    "Response",
+    "ResponseBody",
+    "Runtime",
+    "Session",
+    "SessionOptions",
+    "Sleep",
+    "Timeout",
+    "TraceEvent",
+    "Transport",
+    "TransportContext",
+    "TransportSpec",
+    "WaitFor",
+    "Waiter",
+    "__version__",
+    "hookimpl",
+]
+
+_LAZY = {"AsyncSession": "async_session", "AsyncResponse": "async_response"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the asynchronous half when it is first asked for."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = getattr(import_module(f"reqivo_core.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'reqivo_core' has no attribute {name!r}")

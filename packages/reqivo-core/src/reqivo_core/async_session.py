@@ -1,0 +1,168 @@
+"""AsyncSession: the asynchronous face. Every method prepares and returns a call to be awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from reqivo_core.async_response import AsyncResponse
+from reqivo_core.base_session import BaseSession
+from reqivo_core.engine import READ_ALL
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from reqivo_core.interfaces import Runtime
+    from reqivo_core.messages import Request
+    from reqivo_core.options import RequestOptions
+    from reqivo_core.urls import URL
+
+
+class Call(Coroutine[Any, Any, AsyncResponse]):
+    """A request to be awaited, once: ``response = await session.get(…)``.
+
+    It may also be entered (``async with session.get(…) as response``), given to ``asyncio.gather``, ``wait_for`` and
+    ``create_task``, and dropped with the usual warning.
+    """
+
+    __slots__ = ("_coroutine", "_response")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, AsyncResponse]) -> None:
+        self._coroutine = coroutine
+        self._response: AsyncResponse | None = None
+
+    def __await__(self) -> Generator[Any, Any, AsyncResponse]:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """See Coroutine."""
+        return self._coroutine.send(value)
+
+    def throw(self, *details: Any) -> Any:
+        """See Coroutine."""
+        return self._coroutine.throw(*details)
+
+    def close(self) -> None:
+        """See Coroutine."""
+        self._coroutine.close()
+
+    async def __aenter__(self) -> AsyncResponse:
+        self._response = await self._coroutine
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class AsyncSession(BaseSession[AsyncResponse]):
+    """An asynchronous session: connections, cookies and defaults shared by any number of tasks of an event loop.
+
+    Example::
+
+        async with AsyncSession(base_url="https://api.example.com") as session:
+            print((await session.get("/users")).json())
+    """
+
+    _response_class = AsyncResponse
+    _reading = READ_ALL
+
+    @staticmethod
+    def _default_runtime() -> Runtime:
+        from reqivo_core.runtime.asyncio import AsyncioRuntime  # here: a blocking program needs no event loop
+
+        return AsyncioRuntime()
+
+    def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a request.
+
+        Args:
+            method: The method.
+            url: Absolute, or appended to ``base_url``.
+            options: See RequestOptions.
+
+        Returns:
+            What to await for the response; with ``stream=True`` nothing of its body has been read.
+
+        Raises:
+            TypeError: A keyword is not known, or two bodies are given.
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        return Call(self._engine.send(*self._prepare(method, url, options)))
+
+    def send(self, request: Request, **options: Unpack[RequestOptions]) -> Call:
+        """Send a request made by ``build_request`` (or by hand, then without the session's default headers).
+
+        Args:
+            request: The request.
+            options: Those of ``request`` that tell how to send it: ``auth``, ``timeout``, ``stream`` …
+
+        Returns:
+            What to await for the response.
+
+        Raises:
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        return Call(self._engine.send(*self._prepare_to_send(request, options)))
+
+    def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a GET request: see ``request``."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a HEAD request: see ``request``."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send an OPTIONS request: see ``request``."""
+        return self.request("OPTIONS", url, **options)
+
+    def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a DELETE request: see ``request``."""
+        return self.request("DELETE", url, **options)
+
+    def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a POST request: see ``request``."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a PUT request: see ``request``."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a PATCH request: see ``request``."""
+        return self.request("PATCH", url, **options)
+
+    def query(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a QUERY request: see ``request``."""
+        return self.request("QUERY", url, **options)
+
+    def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
+        """Send a request and leave the body to be read.
+
+        ``async with session.stream("GET", url) as response`` and ``async with await session.stream(…) as response``
+        both do.
+        """
+        options["stream"] = True
+        return self.request(method, url, **options)
+
+    async def aclose(self) -> None:
+        """Close idle connections and refuse further requests; responses still being read are not disturbed."""
+        if not self.is_closed:
+            await self.pool.aclose()
+            self._tell_closed()
+            await self._runtime.sleep(0)  # one turn of the loop, in which sockets that were let go of are closed
+
+    close = aclose
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,422 @@
+"""Engine: the conversation of one request, from hooks through flows, redirects and the pool to a response.
+
+Read top to bottom it is the life of a request: ``send`` → ``_follow`` (redirects) → ``_through_flows`` (retries, auth)
+→ ``_exchange`` (cookies, a connection, the transport) → ``_received``. Whatever is not configured is not run: without
+flows no generator is made, without hooks nothing is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from reqivo_core.auth import Stamp
+from reqivo_core.body import Body
+from reqivo_core.codings import Codings, DecodedBudget
+from reqivo_core.connection import LeasedStream, explained, may_send_again
+from reqivo_core.dialing import Dialer, eligible, may_share
+from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError, SessionClosed
+from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
+from reqivo_core.messages import Request
+from reqivo_core.proxies import authorization
+from reqivo_core.redirects import check_chain, is_redirect, next_request
+from reqivo_core.timeouts import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from reqivo_core.cookies import CookieJar
+    from reqivo_core.interfaces import Flow, Runtime, Trace
+    from reqivo_core.limits import Limits
+    from reqivo_core.plugins import PluginSet
+    from reqivo_core.pool import Lease, Pool
+    from reqivo_core.routes import ConnectionKey, Router
+    from reqivo_core.timeouts import Timeout
+
+READ_NOTHING, READ_SMALL, READ_ALL = range(3)
+"""How much of a body is read before the response is handed over."""
+
+SMALL_BODY = 1024 * 1024
+"""The largest announced body that a blocking call reads at once, in octets."""
+
+
+class Plan:
+    """How a request is to be sent: the session's settings, with what the call changed.
+
+    Attributes:
+        timeout: The time limits.
+        limits: The size limits.
+        router: Finds the way to each origin.
+        flows: Flows to run, outermost first.
+        auth: The flow that authenticates; it does not follow redirects to other origins.
+        follow_redirects: Whether to follow them.
+        max_redirects: How many.
+        reading: READ_NOTHING, READ_SMALL or READ_ALL.
+        raises_for_status: Whether a 4xx or 5xx is an error.
+        has_crossed: Whether a redirect has led to another origin, where nothing goes that was meant for the first.
+    """
+
+    __slots__ = (
+        "auth",
+        "flows",
+        "follow_redirects",
+        "has_crossed",
+        "limits",
+        "max_redirects",
+        "raises_for_status",
+        "reading",
+        "router",
+        "timeout",
+    )
+
+    timeout: Timeout
+    limits: Limits
+    router: Router
+    flows: tuple[Flow, ...]
+    auth: Flow | None
+    follow_redirects: bool
+    max_redirects: int
+    reading: int
+    raises_for_status: bool
+    has_crossed: bool
+
+    def __init__(self, **settings: Any) -> None:
+        for name in self.__slots__:
+            setattr(self, name, settings[name])
+
+    def but(self, **changes: Any) -> Plan:
+        """A plan with some settings changed."""
+        return Plan(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
+
+
+class ResponseLike(Protocol):
+    """What the engine needs of a response object."""
+
+    status_code: int
+    history: list[Any]
+    request: Request
+
+    @property
+    def body_reader(self) -> Body | None:
+        """The body, if it is still to be read."""
+
+    async def load(self) -> None:
+        """Read the body whole."""
+
+    async def drop(self) -> None:
+        """Give the body up, saving the connection if the rest is short."""
+
+    def raise_for_status(self) -> Any:
+        """Raise if the status is an error."""
+
+
+R = TypeVar("R", bound=ResponseLike)
+
+
+class Engine(Generic[R]):
+    """Sends the requests of one session.
+
+    Attributes:
+        request_hooks: The user's own hooks, called with method, url and headers.
+        response_hooks: The user's own hooks, called with the response.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        plugins: PluginSet,
+        pool: Pool,
+        dialer: Dialer,
+        codings: Codings,
+        jar: CookieJar,
+        make_response: Callable[[Request, IncomingResponse, Body | None, Exchange, float], R],
+        adopt_response: Callable[[Any], R],
+    ) -> None:
+        self._runtime = runtime
+        self._plugins = plugins
+        self._pool = pool
+        self._dialer = dialer
+        self._codings = codings
+        self._jar = jar
+        self._make_response = make_response
+        self._adopt_response = adopt_response
+        self._trace: Trace | None = self._emit if plugins.trace else None
+        self.request_hooks: list[Callable[..., Any]] = []
+        self.response_hooks: list[Callable[..., Any]] = []
+
+    async def send(self, request: Request, plan: Plan) -> R:
+        """Send a request and see it through.
+
+        Args:
+            request: What to send; hooks may amend it.
+            plan: How.
+
+        Returns:
+            The response, its body read as far as the plan says.
+
+        Raises:
+            RequestError: What went wrong; its ``request`` is set.
+            SessionClosed: The session was closed.
+        """
+        runtime = self._runtime
+        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self._trace)
+        started = runtime.now()
+        try:
+            if self._pool.is_closed:
+                raise SessionClosed(
+                    "the session is closed: make a new one, or keep this one open for as long as it is used"
+                )
+            if self._plugins.prepare_request or self.request_hooks:
+                await self._prepare(request)
+            response = await self._follow(request, plan, exchange, started)
+            try:
+                return await self._finish(response, plan)
+            except BaseException:
+                await _drop_quietly(response)
+                raise
+        except ReqivoError as error:
+            told = explained(error, request, exchange)
+            for hook in self._plugins.request_failed:
+                hook(request, told)
+            if told is error:
+                raise
+            raise told from error
+
+    async def _prepare(self, request: Request) -> None:
+        """Let plugins and the user's hooks amend the request."""
+        for hook in self._plugins.prepare_request:
+            hook(request)
+        for hook in tuple(self.request_hooks):
+            changed = hook(request.method, str(request.url), request.headers)
+            if inspect.isawaitable(changed):
+                changed = await changed
+            if changed is None:
+                continue
+            try:
+                method, url, headers = changed
+            except (TypeError, ValueError):
+                raise InvalidRequest(f"request hook {hook!r}: return (method, url, headers) or None") from None
+            amended = Request(method, url, headers=headers)
+            request.method, request.url, request.headers = amended.method, amended.url, amended.headers
+
+    async def _finish(self, response: R, plan: Plan) -> R:
+        """Read the body as far as wanted, check the status if wanted, show the user's hooks."""
+        body = response.body_reader
+        if body is not None:
+            if plan.reading == READ_ALL or (plan.reading == READ_SMALL and _is_small(body.length)):
+                await response.load()
+            body.warns = plan.reading == READ_NOTHING
+        for hook in tuple(self.response_hooks):
+            changed = hook(response)
+            if inspect.isawaitable(changed):
+                changed = await changed
+            if changed is not None and changed is not response:
+                response = self._adopt_response(changed)
+        if plan.raises_for_status:
+            response.raise_for_status()
+        return response
+
+    async def _follow(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
+        """Follow redirects."""
+        history: list[R] = []
+        while True:
+            response = await self._through_flows(request, plan, exchange, started)
+            response.history = list(history)
+            if not plan.follow_redirects or not is_redirect(response.status_code, response.headers):  # type: ignore[attr-defined]  # every response has headers
+                return response
+            try:
+                following = next_request(request, response.status_code, response.headers)  # type: ignore[attr-defined]  # as above
+                history.append(response)
+                check_chain(request, following, history, plan.max_redirects)
+            finally:
+                await response.drop()
+            if following.url.origin != request.url.origin:
+                plan = plan.but(auth=None, has_crossed=True)
+            request = following
+
+    async def _through_flows(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
+        """Send through the flows, if there are any."""
+        flows = plan.flows
+        if plan.auth is not None:
+            if isinstance(plan.auth, Stamp):
+                request = request.copy()
+                plan.auth.apply(request)
+            else:
+                flows = (*flows, plan.auth)
+        if not flows:
+            return await self._exchange(request, plan, exchange, started)
+        return await self._run_flow(flows, 0, request, plan, exchange, started)
+
+    async def _run_flow(
+        self, flows: tuple[Flow, ...], depth: int, request: Request, plan: Plan, exchange: Exchange, started: float
+    ) -> R:
+        """Run one flow around those that are further in."""
+        if depth == len(flows):
+            return await self._exchange(request, plan, exchange, started)
+        flow: Generator[Any, Any, Any] = flows[depth](request)
+        if not inspect.isgenerator(flow) and not hasattr(flow, "send"):
+            raise InvalidRequest(f"flow {flows[depth]!r} is no generator function: write 'response = yield request'")
+        last: R | None = None
+        result: Any = None
+        failure: BaseException | None = None
+        try:
+            while True:
+                try:
+                    command = flow.send(result) if failure is None else flow.throw(failure)
+                except StopIteration as stop:
+                    returned = self._returned(stop.value, flows[depth])
+                    if last is not None and returned is not last:
+                        await last.drop()
+                    last = None
+                    return returned
+                result, failure = None, None
+                try:
+                    if isinstance(command, Request):
+                        if last is not None:
+                            await last.drop()
+                            last = None
+                        result = last = await self._run_flow(flows, depth + 1, command, plan, exchange, started)
+                    else:
+                        result = await self._obey(command, exchange, flows[depth])
+                except ReqivoError as error:
+                    failure = explained(error, request, exchange)
+        finally:
+            flow.close()
+            if last is not None:
+                await _drop_quietly(last)
+
+    async def _obey(self, command: Any, exchange: Exchange, flow: Flow) -> Any:
+        """Do what a flow yielded other than a request."""
+        if isinstance(command, Sleep):
+            left = exchange.deadline.left()
+            if left is not None and left < command.seconds:
+                raise exchange.deadline.expired()
+            if command.dropping is not None:
+                await command.dropping.drop()
+            return await self._runtime.sleep(command.seconds)
+        if isinstance(command, ReadBody):
+            await command.response.load()
+            return command.response
+        if isinstance(command, WaitFor):
+            return await command.make(self._runtime).wait(exchange.deadline.within(command.timeout))
+        raise InvalidRequest(
+            f"flow {flow!r} yielded {type(command).__name__}: yield a Request, Sleep, ReadBody or WaitFor"
+        )
+
+    def _returned(self, value: Any, flow: Flow) -> R:
+        """What a flow returned, as a response of this session's kind."""
+        if not hasattr(value, "status_code"):
+            raise InvalidRequest(f"flow {flow!r} returned {type(value).__name__}: return the response")
+        return self._adopt_response(value)
+
+    async def _exchange(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
+        """Send one request over one connection; again over another where nothing can have happened."""
+        key = self._key(request, plan)
+        wire = self._as_sent(request, plan, key)
+        attempts = 0
+        while True:
+            waited = self._runtime.now()
+            dial = partial(self._dialer.dial, key.origin, key.route, exchange)
+            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
+            exchange.timings["wait"] = self._runtime.now() - waited
+            attempts += 1
+            try:
+                incoming = await lease.transport.send(wire, exchange)
+            except BaseException as error:
+                lease.release()
+                if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
+                    raise
+                if isinstance(error, RequestError) and error.requires_http11:
+                    key = plan.router.remember_http11(request.url.origin)
+                    key.may_share = False
+                continue
+            try:
+                return self._received(request, wire, incoming, lease, exchange, started)
+            except BaseException:
+                incoming.body.close()
+                lease.release()
+                raise
+
+    def _key(self, request: Request, plan: Plan) -> ConnectionKey:
+        """The identity of the connection that the request needs."""
+        key = plan.router.key(request.url.origin)
+        if key.may_share is None:
+            specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
+            key.may_share = may_share(specs, key.origin, key.route)
+        return key
+
+    def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
+        """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
+        given = request.headers.get("cookie") if self._jar else None
+        cookies = None
+        if self._jar:
+            own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
+            cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
+        proxy = key.route.proxy if key.origin.scheme == "http" else None
+        secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
+        if cookies is None and secret is None:
+            return request
+        wire = request.copy()
+        if cookies is not None:
+            wire.headers["Cookie"] = f"{given}; {cookies}" if given else cookies
+        if secret is not None and "proxy-authorization" not in wire.headers:
+            wire.headers["Proxy-Authorization"] = secret
+        return wire
+
+    def _received(
+        self,
+        request: Request,
+        wire: Request,
+        incoming: IncomingResponse,
+        lease: Lease,
+        exchange: Exchange,
+        started: float,
+    ) -> R:
+        """Make a response of a head that has come."""
+        exchange.timings["first_byte"] = self._runtime.now() - started
+        headers = incoming.headers
+        if "set-cookie" in headers:
+            self._jar.extract(request.url, headers.get_all("set-cookie"))
+        stream = incoming.extensions.get("network_stream")
+        body: Body | None = None
+        if stream is not None:
+            incoming.extensions["network_stream"] = LeasedStream(stream, lease)
+        else:
+            coding = headers.get("content-encoding")
+            decoder = None
+            if coding is not None and wire.method != "HEAD":
+                decoder = self._codings.decoder_for(coding, exchange.limits.max_codings)
+            budget = None
+            if decoder is not None or exchange.limits.max_body is not None:
+                limits = exchange.limits
+                budget = DecodedBudget(limits.max_body, limits.max_decoded_ratio, limits.decoded_ratio_floor)
+            body = Body(incoming.body, lease, exchange, wire, decoder, budget)
+        response = self._make_response(wire, incoming, body, exchange, started)
+        try:
+            for hook in self._plugins.response_received:
+                hook(wire, response)
+        except BaseException:
+            if body is not None:
+                body.close()
+            raise
+        return response
+
+    def _emit(self, name: str, state: str, info: Mapping[str, Any]) -> None:
+        """Tell the observers."""
+        event = TraceEvent(name, state, self._runtime.now(), info)
+        for hook in self._plugins.trace:
+            hook(event)
+
+
+def _is_small(length: int | None) -> bool:
+    return length is not None and length <= SMALL_BODY
+
+
+async def _drop_quietly(response: Any) -> None:
+    """Give a response up on the way out of an error, which must not be hidden by another."""
+    try:
+        await response.drop()
+    except RequestError:
+        pass

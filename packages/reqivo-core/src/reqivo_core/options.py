@@ -1,0 +1,145 @@
+"""Options: the keywords of sessions and requests, their types for editors, their aliases, the check of their names."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from reqivo_core.auth import AuthTypes
+    from reqivo_core.dialing import AddressCheck
+    from reqivo_core.headers import HeaderTypes
+    from reqivo_core.interfaces import Runtime
+    from reqivo_core.limits import Limits
+    from reqivo_core.proxies import ProxyTypes
+    from reqivo_core.timeouts import Timeout
+    from reqivo_core.tls_config import Cert, Verify
+
+BodyTypes: TypeAlias = (
+    "str | bytes | bytearray | memoryview | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes] | None"
+)
+ParamTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | str | None"
+DataTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | BodyTypes"
+FileTypes: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | None"
+TimeoutTypes: TypeAlias = "Timeout | float | tuple[float | None, float | None] | None"
+LimitTypes: TypeAlias = "Limits | Mapping[str, Any] | None"
+
+
+class RequestOptions(TypedDict, total=False):
+    """The keywords of a request. What is left out is the session's.
+
+    See the table of options in the documentation for defaults.
+    """
+
+    params: ParamTypes
+    headers: HeaderTypes
+    cookies: Mapping[str, str] | None
+    body: BodyTypes
+    content: BodyTypes
+    json: Any
+    data: DataTypes
+    files: FileTypes
+    auth: AuthTypes
+    timeout: TimeoutTypes
+    follow_redirects: bool
+    allow_redirects: bool
+    max_redirects: int
+    retries: Any
+    proxy: ProxyTypes
+    proxies: Mapping[str, ProxyTypes]
+    verify: Verify
+    cert: Cert
+    http2: bool | None
+    limits: LimitTypes
+    stream: bool
+    priority: str
+    extensions: Mapping[str, Any] | None
+
+
+class SessionOptions(TypedDict, total=False):
+    """The keywords of a session.
+
+    See the table of options in the documentation for defaults.
+    """
+
+    base_url: str | None
+    params: ParamTypes
+    headers: HeaderTypes
+    cookies: Mapping[str, str] | None
+    auth: AuthTypes
+    timeout: TimeoutTypes
+    limits: LimitTypes
+    verify: Verify
+    cert: Cert
+    http1: bool
+    http2: bool | None
+    push: Any
+    window_manager: Any
+    proxy: ProxyTypes
+    proxies: Mapping[str, ProxyTypes] | None
+    trust_env: bool
+    follow_redirects: bool
+    allow_redirects: bool
+    max_redirects: int
+    retries: Any
+    raise_for_status: bool
+    plugins: Iterable[Any]
+    runtime: Runtime | None
+    default_encoding: str
+    json_encoder: Callable[[Any], str | bytes] | None
+    json_decoder: Callable[[bytes], Any] | None
+    resolve: Any
+    local_address: str | None
+    socket_path: str | os.PathLike[str] | None
+    address_guard: AddressCheck | None
+
+
+FROM_PLUGINS = {"retries": "reqivo"}
+"""Options that are named here for editors alone: a plugin brings them, and this distribution holds it."""
+
+ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
+"""Names of other libraries that are accepted and stay so."""
+
+REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__) - FROM_PLUGINS.keys()
+SENDING_OPTIONS = REQUEST_OPTIONS - {
+    "params",
+    "headers",
+    "cookies",
+    "body",
+    "content",
+    "json",
+    "data",
+    "files",
+    "extensions",
+}
+SESSION_OPTIONS = frozenset(SessionOptions.__annotations__) - FROM_PLUGINS.keys()
+
+
+def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> dict[str, Any]:
+    """Refuse unknown keywords and translate aliases.
+
+    Args:
+        options: The keywords.
+        known: Those that are known.
+        where: What they were given to, for the message.
+
+    Raises:
+        TypeError: A keyword is not known (the message suggests the nearest), or is given under two names.
+    """
+    result: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            if name in FROM_PLUGINS:
+                hint = f" without a plugin that is not installed; pip install {FROM_PLUGINS[name]}"
+            raise TypeError(f"{where}: there is no option {name!r}{hint}")
+        target = ALIASES.get(name, name)
+        if target in result:
+            raise TypeError(f"{where}: give {target!r} only once; {name!r} is another name of it")
+        result[target] = value
+    return result

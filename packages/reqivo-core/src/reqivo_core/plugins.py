@@ -1,0 +1,256 @@
+"""Plugins: find them, load them, and turn their hooks into plain tuples.
+
+How to write one: mark methods with ``@hookimpl`` (names and arguments in ``hookspecs``) on any class, and publish it::
+
+    [project.entry-points.reqivo]
+    my-plugin = "my_package:MyPlugin"
+
+A class is instantiated without arguments; a module or an object is taken as it is. Entry points are loaded at the
+first session, once per process; ``REQIVO_DISABLE_PLUGINS`` (names, comma separated, or ``all``) keeps third parties
+out. A session's own ``plugins=[…]`` join those for this session alone.
+
+A plugin that cannot be loaded or registered is left out with one warning that names its distribution. What a plugin's
+hook raises later, on behalf of a request, reaches the caller as it is.
+
+Nothing but this module touches pluggy's manager. Hooks are resolved into tuples when a session is built, because a
+pluggy dispatch costs over a microsecond and a tuple a tenth of one; a hook that nobody implements costs nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pluggy
+
+from reqivo_core import hookspecs
+from reqivo_core.errors import PluginError, UnsupportedProtocol
+from reqivo_core.interfaces import TransportSpec
+
+if TYPE_CHECKING:
+    from reqivo_core.codings import Codings
+    from reqivo_core.interfaces import Flow, Tunnel
+
+GROUP = "reqivo"
+DISABLE_VARIABLE = "REQIVO_DISABLE_PLUGINS"
+OWN_DISTRIBUTIONS = frozenset({"reqivo", "reqivo-core", "reqivo-http11", "reqivo-http2", "reqivo-ws"})
+"""Whose plugins ``REQIVO_DISABLE_PLUGINS=all`` spares, for without transports there is no client."""
+
+_SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11", "ws": "reqivo-ws", "wss": "reqivo-ws"}
+
+Hook = Callable[..., Any]
+OptionFlow: TypeAlias = "Callable[[Any, Any], Flow | None]"
+
+
+class PluginSet:
+    """The hooks in force for a session, resolved.
+
+    Attributes:
+        specs: The transports, preferred ones first.
+        codings: Factories of decoders by content-coding.
+        tunnels: Ways through proxies by scheme.
+        options: What makes a flow of an option's value, by the option's name.
+        prepare_request: Hooks, in calling order; so too the attributes that follow.
+        response_received: See above.
+        request_failed: See above.
+        trace: See above.
+        session_opened: See above.
+        session_closed: See above.
+    """
+
+    def __init__(self, plugins: Sequence[tuple[str, Any]]) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self.plugins: list[tuple[str, Any]] = []
+        self.specs: list[TransportSpec] = []
+        self.codings: dict[str, Callable[[], Any]] = {}
+        self.tunnels: dict[str, Tunnel] = {}
+        self.options: dict[str, OptionFlow] = {}
+        for name, plugin in plugins:
+            self._add(name, plugin)
+        self.specs.sort(key=lambda spec: -spec.priority)
+        self.prepare_request = self._resolve("reqivo_prepare_request", "request")
+        self.response_received = self._resolve("reqivo_response_received", "request", "response")
+        self.request_failed = self._resolve("reqivo_request_failed", "request", "error")
+        self.trace = self._resolve("reqivo_trace", "event")
+        self.session_opened = self._resolve("reqivo_session_opened", "session")
+        self.session_closed = self._resolve("reqivo_session_closed", "session")
+        self._register_flows = self._resolve("reqivo_register_flows", "session")
+
+    def _add(self, name: str, plugin: Any) -> None:
+        """Register one plugin with all it brings, or none of it."""
+        if self._manager.is_registered(plugin):
+            return
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+            specs = _specs_of(plugin)
+            codings, tunnels, options = (
+                dict(getattr(plugin, f"reqivo_register_{kind}", dict)()) for kind in ("codings", "tunnels", "options")
+            )
+        except Exception as error:
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            raise PluginError(
+                f"plugin {name!r} cannot be used: {type(error).__name__}: {error}", plugin=name
+            ) from error
+        self.plugins.append((name, plugin))
+        self.specs.extend(specs)
+        self.codings.update(codings)
+        self.tunnels.update(tunnels)
+        self.options.update(options)
+
+    def _resolve(self, hook: str, *arguments: str) -> tuple[Hook, ...]:
+        """The implementations of a hook as functions that take all its arguments by position."""
+        implementations = reversed(getattr(self._manager.hook, hook).get_hookimpls())
+        return tuple(_by_position(impl.function, impl.argnames, arguments) for impl in implementations)
+
+    def flows(self, session: Any) -> tuple[Flow, ...]:
+        """The flows that plugins give to a session, outermost first."""
+        return tuple(flow for register in self._register_flows for flow in register(session))
+
+    def specs_for(self, scheme: str) -> list[TransportSpec]:
+        """The transports that serve a URL scheme, the preferred one first.
+
+        Raises:
+            UnsupportedProtocol: There is none; the message names the distribution to install.
+        """
+        specs = [spec for spec in self.specs if scheme in spec.schemes]
+        if not specs:
+            distribution = _SERVED_BY.get(scheme)
+            remedy = (
+                f"install it: pip install {distribution}"
+                if distribution
+                else f"install a plugin whose transport serves {scheme}://"
+            )
+            raise UnsupportedProtocol(f"no installed transport serves {scheme}:// URLs; {remedy}")
+        return specs
+
+    def list_hooks(self, plugin: Any) -> list[str]:
+        """The names of the hooks that a plugin implements."""
+        callers = self._manager.get_hookcallers(plugin) or []
+        return sorted(caller.name for caller in callers)
+
+
+def _specs_of(plugin: Any) -> list[TransportSpec]:
+    """The transports that a plugin registers, checked.
+
+    Raises:
+        TypeError: One of them is no usable TransportSpec.
+    """
+    if not hasattr(plugin, "reqivo_register_transports"):
+        return []
+    specs = list(plugin.reqivo_register_transports())
+    for spec in specs:
+        if not isinstance(spec, TransportSpec) or not (spec.open or spec.dial):
+            raise TypeError(f"reqivo_register_transports gave {spec!r}: give a TransportSpec with open= or dial=")
+    return specs
+
+
+def _by_position(function: Hook, accepted: Sequence[str], arguments: tuple[str, ...]) -> Hook:
+    """Adapt a hook that takes only some of the arguments."""
+    if tuple(accepted) == arguments:
+        return function
+    places = [arguments.index(name) for name in accepted]
+    return lambda *values: function(*[values[place] for place in places])
+
+
+class _Registry:
+    """The plugins of the process: entry points, loaded once, and the set they make."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loaded: PluginSet | None = None
+        self.distributions: dict[str, str] = {}
+
+    def load(self) -> PluginSet:
+        """Load entry points, unless that was done."""
+        if self.loaded is None:
+            with self.lock:
+                if self.loaded is None:
+                    self.loaded = self._load()
+        return self.loaded
+
+    def _load(self) -> PluginSet:
+        found: list[tuple[str, Any]] = []
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+            distribution = point.dist.name if point.dist else "unknown"
+            if _is_disabled(point.name, distribution):
+                continue
+            try:
+                plugin = _instantiate(point)
+                PluginSet([(point.name, plugin)])
+            except Exception as error:
+                _warn_of(point.name, distribution, error)
+                continue
+            self.distributions[point.name] = distribution
+            found.append((point.name, plugin))
+        return PluginSet(found)
+
+
+def _instantiate(point: EntryPoint) -> Any:
+    plugin = point.load()
+    return plugin() if inspect.isclass(plugin) else plugin
+
+
+def _is_disabled(name: str, distribution: str) -> bool:
+    disabled = {part.strip() for part in os.environ.get(DISABLE_VARIABLE, "").split(",")}
+    return name in disabled or ("all" in disabled and distribution.lower() not in OWN_DISTRIBUTIONS)
+
+
+def _warn_of(name: str, distribution: str, error: Exception) -> None:
+    cause = error.__cause__ if isinstance(error, PluginError) and error.__cause__ else error
+    warnings.warn(
+        f"reqivo: plugin {name!r} of distribution {distribution!r} is broken and was left out "
+        f"({type(cause).__name__}: {cause}); update or uninstall it, or set {DISABLE_VARIABLE}={name}",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
+_registry = _Registry()
+
+
+def plugin_set(own: Iterable[Any] = ()) -> PluginSet:
+    """The plugins of the process and, behind them, a session's own.
+
+    Args:
+        own: Plugin objects, or classes to instantiate.
+
+    Returns:
+        The process's set itself where a session has none of its own.
+
+    Raises:
+        PluginError: One of the session's own cannot be used.
+    """
+    loaded = _registry.load()
+    extra = [plugin() if inspect.isclass(plugin) else plugin for plugin in own]
+    if not extra:
+        return loaded
+    named = [(f"{type(plugin).__name__} given to the session", plugin) for plugin in extra]
+    unique = [(name if n == 0 else f"{name} ({n + 1})", plugin) for n, (name, plugin) in enumerate(named)]
+    return PluginSet([*loaded.plugins, *unique])
+
+
+def installed_plugins() -> list[tuple[str, str, list[str]]]:
+    """What is installed: name, distribution and hooks of each plugin in force."""
+    loaded = _registry.load()
+    return [(name, _registry.distributions[name], loaded.list_hooks(plugin)) for name, plugin in loaded.plugins]
+
+
+def reload_plugins() -> None:
+    """Forget the entry points, so that the next session loads them again (for tests and interactive use)."""
+    _registry.loaded = None
+    _registry.distributions.clear()
+
+
+def codings_of(plugins: PluginSet) -> Codings:
+    """The content-codings of core and of the plugins."""
+    from reqivo_core.codings import BUILTIN_CODINGS, Codings  # here, to keep zlib out of the listing of plugins
+
+    return Codings(BUILTIN_CODINGS, plugins.codings)

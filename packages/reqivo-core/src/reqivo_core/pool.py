@@ -1,0 +1,303 @@
+"""Pool: the conversation around PoolState. It locks, asks, waits, dials, closes; it decides nothing.
+
+One ``threading.Lock`` guards the state in every world; it is held for pure steps only. What a step leaves to be done
+(close these, wake those) is done after the lock is released.
+
+Finalizers may run anywhere, also inside a step, on the thread that holds the lock. So they never wait for it: what
+they give back goes into ``_abandoned`` (appending to a deque is atomic), and whoever releases the lock looks there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reqivo_core.errors import PoolTimeout, SessionClosed
+from reqivo_core.pool_state import Member, Place, PoolState, Ticket
+
+if TYPE_CHECKING:
+    from reqivo_core.interfaces import Exchange, Runtime, Transport
+    from reqivo_core.limits import Limits
+
+Dial = Callable[[Callable[[], None]], Coroutine[Any, Any, "Transport"]]
+"""Opens a connection; gets what the transport has to call when its concurrency changes."""
+
+
+class PoolCounts(NamedTuple):
+    """What is in a pool.
+
+    Attributes:
+        active: Connections that carry something.
+        idle: Connections that carry nothing.
+        waiting: Requests that wait for a connection.
+    """
+
+    active: int
+    idle: int
+    waiting: int
+
+
+class Lease:
+    """One exchange's hold on a connection; given back once, whoever gets there first.
+
+    Attributes:
+        transport: What to send over.
+        is_reused: Whether the connection had served before.
+    """
+
+    __slots__ = ("_member", "_pool", "_state", "is_reused", "transport")
+
+    def __init__(self, pool: Pool, state: PoolState, member: Member) -> None:
+        self._pool = pool
+        self._state = state
+        self._member: Member | None = member
+        self.transport = member.transport
+        self.is_reused = member.uses > 1
+
+    def release(self) -> None:
+        """Give it back: the transport says whether the connection lives on. Never waits for long; any thread."""
+        member, self._member = self._member, None
+        if member is not None:
+            self._pool.give_back(self._state, member)
+
+    def abandon(self) -> None:
+        """Give it back from a finalizer."""
+        member, self._member = self._member, None
+        if member is not None:
+            self._pool.give_back_later(self._state, member)
+
+
+class Pool:
+    """The connections of one session."""
+
+    def __init__(self, runtime: Runtime, limits: Limits) -> None:
+        self._runtime = runtime
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._state = PoolState(limits)
+        self._abandoned: deque[tuple[PoolState, Member]] = deque()
+        self._world: Hashable = None
+        self._inherited: list[PoolState] = []
+        _pools.add(self)
+
+    async def acquire(self, key: Hashable, may_share: bool, exchange: Exchange, dial: Dial) -> Lease:
+        """Wait for a connection.
+
+        Args:
+            key: The whole identity of the connection that is wanted.
+            may_share: Whether a connection of this key might turn out to be shared.
+            exchange: Whose deadline bounds the wait.
+            dial: How to open one.
+
+        Raises:
+            PoolTimeout: None became free in time.
+            SessionClosed: The pool was closed.
+            RequestError: Dialing failed.
+        """
+        world = self._runtime.world()
+        if world is not self._world:
+            self._enter(world)
+        while True:
+            state = self._state
+            with self._lock:
+                if state.is_closed:
+                    raise SessionClosed(
+                        "the session is closed: make a new one, or keep this one open for as long as it is used"
+                    )
+                answer = state.acquire(key, may_share, self._runtime.now())
+            self._settle(state)
+            if answer.__class__ is Place:
+                given = await self._wait(state, answer, exchange)
+            else:
+                given = answer
+            if given.__class__ is Ticket:
+                return Lease(self, state, await self._dial(state, given, dial))
+            if given.transport.is_usable() or given.active > 1:
+                return Lease(self, state, given)
+            with self._lock:
+                state.discard(given)
+            self._settle(state)
+
+    async def _wait(self, state: PoolState, place: Place, exchange: Exchange) -> Any:
+        """Wait in the queue until the place is settled; leave it, whatever happens."""
+        try:
+            with self._lock:
+                place.waiter = None if place.is_settled else self._runtime.waiter()
+            seconds = exchange.deadline.pool()
+            if place.waiter is not None and not await place.waiter.wait(seconds) and not place.is_settled:
+                raise PoolTimeout(
+                    f"no connection became free within {seconds:g} s ({self._describe()}); "
+                    "raise limits= or the pool timeout",
+                    phase="pool",
+                )
+            if place.given is None:
+                raise SessionClosed("the session was closed while this request waited for a connection")
+        except BaseException:
+            with self._lock:
+                state.leave(place, self._runtime.now())
+            self._settle(state)
+            raise
+        return place.given
+
+    async def _dial(self, state: PoolState, ticket: Ticket, dial: Dial) -> Member:
+        """Open a connection for a ticket, or give the ticket back."""
+        member: Member | None = None
+
+        def on_change() -> None:
+            if member is not None:
+                self._capacity_changed(state, member)
+
+        transport: Transport | None = None
+        try:
+            transport = await dial(on_change)
+            with self._lock:
+                member = state.dialed(ticket, transport, self._runtime.now())
+        except BaseException as error:
+            if transport is not None:
+                transport.close()
+            with self._lock:
+                state.not_dialed(ticket, has_failed=isinstance(error, Exception))
+            raise
+        finally:
+            self._settle(state)
+        return member
+
+    def _capacity_changed(self, state: PoolState, member: Member) -> None:
+        with self._lock:
+            state.capacity_changed(member, self._runtime.now())
+        self._settle(state)
+
+    def give_back(self, state: PoolState, member: Member) -> None:
+        """An exchange is over."""
+        with self._lock:
+            state.release(member, self._runtime.now())
+        self._settle(state)
+
+    def give_back_later(self, state: PoolState, member: Member) -> None:
+        """An exchange is over, says a finalizer: now if the lock is free, else by whoever holds it."""
+        self._abandoned.append((state, member))
+        self._settle(state)
+
+    def _settle(self, state: PoolState) -> None:
+        """Do what the steps left to be done. Called without the lock."""
+        while self._abandoned and self._lock.acquire(blocking=False):
+            try:
+                while self._abandoned:
+                    owner, member = self._abandoned.popleft()
+                    owner.release(member, self._runtime.now())
+                    if owner is not state:
+                        self._carry_out(owner)
+            finally:
+                self._lock.release()
+        if state.to_close or state.to_wake:
+            self._carry_out(state)
+
+    @staticmethod
+    def _carry_out(state: PoolState) -> None:
+        """Close and wake. Two threads may do it at once: each item is popped by one of them."""
+        while state.to_wake:
+            try:
+                place = state.to_wake.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            if place.waiter is not None:
+                place.waiter.wake()
+        while state.to_close:
+            try:
+                transport = state.to_close.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            transport.close()
+
+    def _enter(self, world: Hashable) -> None:
+        """Start afresh in another world (a new event loop): its connections cannot be used from here."""
+        with self._lock:
+            if world is self._world:
+                return
+            old, self._world = self._state, world
+            if not old.members():
+                return
+            self._state = PoolState(self._limits)
+            self._state.is_closed = old.is_closed
+            old.close()
+        self._settle(old)
+
+    def forget(self) -> None:
+        """Start afresh in a forked child: the connections are the parent's, and so may be whoever held the lock."""
+        is_closed = self._state.is_closed
+        self._inherited.append(self._state)  # kept, so that no finalizer closes what the parent still uses
+        self._lock = threading.Lock()
+        self._abandoned = deque()
+        self._state = PoolState(self._limits)
+        self._state.is_closed = is_closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._state.is_closed
+
+    async def aclose(self) -> None:
+        """Close idle connections with their protocol's farewell; busy ones follow when their exchanges end."""
+        with self._lock:
+            state = self._state
+            state.close()
+            closing, state.to_close = state.to_close, deque()
+        self._settle(state)
+        for transport in closing:
+            try:
+                await transport.aclose()
+            finally:
+                transport.close()
+
+    def close_now(self) -> None:
+        """Close without a farewell, for finalizers."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._state.close()
+            finally:
+                self._lock.release()
+            self._settle(self._state)
+
+    @property
+    def counts(self) -> PoolCounts:
+        """How many connections and requests there are."""
+        with self._lock:
+            idle = self._state.idle
+            return PoolCounts(self._state.total - idle, idle, self._state.waiting)
+
+    active = property(lambda self: self.counts.active, doc="Connections that carry something or are being opened.")
+    idle = property(lambda self: self.counts.idle, doc="Connections that carry nothing.")
+    waiting = property(lambda self: self.counts.waiting, doc="Requests that wait for a connection.")
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Describe each open connection: protocol, exchanges, and what its transport tells (windows, streams)."""
+        with self._lock:
+            members = self._state.members()
+        return [
+            {"http_version": m.transport.http_version, "active": m.active, "capacity": m.capacity, "uses": m.uses}
+            | dict(m.transport.describe())
+            for m in members
+        ]
+
+    def _describe(self) -> str:
+        active, idle, waiting = self.counts
+        return f"{active} connections busy, {idle} idle, {waiting} requests waiting"
+
+    def __repr__(self) -> str:
+        return f"<Pool: {self._describe()}>"
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,121 @@
+"""Route: all that makes a connection what it is besides the origin it leads to.
+
+Origin and Route together are the identity of a connection. Requests share one only if both are equal, so an option of
+one call (``verify=False``, a proxy, a client certificate) never reaches another call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from reqivo_core.tls_config import TlsConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reqivo_core.urls import URL, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy.
+
+    Attributes:
+        url: Where it is, without credentials.
+        username: For Basic authentication to it.
+        password: Likewise.
+        headers: Further field lines for it alone.
+        tls: What is wanted of TLS to an ``https://`` proxy, apart from what is wanted of the origin's.
+    """
+
+    url: URL
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How connections are made.
+
+    Attributes:
+        tls: What is wanted of TLS.
+        proxy: The proxy between, if any.
+        local_address: The local IP address to connect from.
+        socket_path: A Unix socket to connect to instead of the origin's address.
+        http1: Whether HTTP/1.1 may be spoken.
+        http2: None if it may, True if it must, False if it must not.
+    """
+
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    proxy: Proxy | None = None
+    local_address: str | None = None
+    socket_path: str | None = None
+    http1: bool = True
+    http2: bool | None = None
+
+
+class ConnectionKey:
+    """The whole identity of a connection, hashed once.
+
+    Attributes:
+        origin: Whom it leads to.
+        route: How it is made.
+        may_share: Whether a connection still to be opened might carry several requests; filled in by the engine.
+    """
+
+    __slots__ = ("_hash", "may_share", "origin", "route")
+
+    def __init__(self, origin: Origin, route: Route) -> None:
+        self.origin = origin
+        self.route = route
+        self.may_share: bool | None = None
+        self._hash = hash((origin, route))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, ConnectionKey) and (self.origin, self.route) == (other.origin, other.route)
+
+    def __repr__(self) -> str:
+        return f"<ConnectionKey {self.origin}>"
+
+
+class Router:
+    """Finds the route of each origin: the session's (or the call's) settings, and the proxy chosen for it."""
+
+    CACHE_SIZE = 1024
+
+    def __init__(self, route: Route, select_proxy: Callable[[Origin], Proxy | None] | None = None) -> None:
+        """Make a router.
+
+        Args:
+            route: The settings; its own proxy counts where none is selected.
+            select_proxy: Chooses a proxy by origin.
+        """
+        self.route = route
+        self.select_proxy = select_proxy
+        self._keys: dict[Origin, ConnectionKey] = {}
+
+    def key(self, origin: Origin) -> ConnectionKey:
+        """The identity of a connection to an origin."""
+        key = self._keys.get(origin)
+        if key is None:
+            route = self.route
+            if self.select_proxy is not None and route.socket_path is None:
+                route = replace(route, proxy=self.select_proxy(origin))
+            if len(self._keys) >= self.CACHE_SIZE:
+                self._keys.clear()
+            key = self._keys[origin] = ConnectionKey(origin, route)
+        return key
+
+    def remember_http11(self, origin: Origin) -> ConnectionKey:
+        """Speak HTTP/1.1 to an origin from now on (it answered HTTP_1_1_REQUIRED, RFC 9113 §7)."""
+        key = ConnectionKey(origin, replace(self.key(origin).route, http2=False))
+        self._keys[origin] = key
+        return key

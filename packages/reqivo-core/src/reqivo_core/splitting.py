@@ -1,0 +1,137 @@
+"""Splitters: cut a stream of octets into what a caller wants to iterate over. Pure; fed chunk by chunk."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Protocol, TypeVar
+
+_line_end = re.compile("\r\n|\n|\r")
+T = TypeVar("T")
+
+
+class Splitter(Protocol[T]):
+    """What all of them do."""
+
+    def feed(self, data: bytes) -> list[T]:
+        """Take octets; give what is complete."""
+
+    def end(self) -> list[T]:
+        """Give what is left."""
+
+
+class AsTheyCome:
+    """Chunks as the connection delivered them."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Splitter."""
+        return [data]
+
+    def end(self) -> list[bytes]:
+        """See Splitter."""
+        return []
+
+
+class ExactChunks:
+    """Chunks of one size; the last may be shorter."""
+
+    def __init__(self, size: int) -> None:
+        """Make one.
+
+        Args:
+            size: Octets in a chunk.
+
+        Raises:
+            ValueError: It is less than 1.
+        """
+        if size < 1:
+            raise ValueError(f"chunk_size={size}: give at least 1")
+        self._size = size
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Splitter."""
+        size = self._size
+        if self._rest:
+            data = self._rest + data
+        whole = len(data) - len(data) % size
+        self._rest = data[whole:]
+        return [data[start : start + size] for start in range(0, whole, size)]
+
+    def end(self) -> list[bytes]:
+        """See Splitter."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+
+class TextChunks:
+    """Text as its octets come; a character is never cut."""
+
+    def __init__(self, encoding: str) -> None:
+        """Make one.
+
+        Args:
+            encoding: A codec of Python's. What it cannot decode becomes U+FFFD.
+        """
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+
+    def feed(self, data: bytes) -> list[str]:
+        """See Splitter."""
+        text = self._decoder.decode(data)
+        return [text] if text else []
+
+    def end(self) -> list[str]:
+        """See Splitter."""
+        text = self._decoder.decode(b"", True)
+        return [text] if text else []
+
+
+class Lines:
+    """Lines of text, cut at CR LF, LF or CR wherever the chunks were cut; given without their ends."""
+
+    def __init__(self, encoding: str) -> None:
+        """Make one.
+
+        Args:
+            encoding: See TextChunks.
+        """
+        self._text = TextChunks(encoding)
+        self._pieces: list[str] = []
+        self._ended_with_cr = False
+
+    def feed(self, data: bytes) -> list[str]:
+        """See Splitter."""
+        return [line for text in self._text.feed(data) for line in self._cut(text)]
+
+    def _cut(self, text: str) -> list[str]:
+        """Take a piece that is not empty; give the lines that end in it."""
+        if self._ended_with_cr and text[0] == "\n":  # the LF of a CR LF that was cut in two
+            text = text[1:]
+            self._ended_with_cr = False
+            if not text:
+                return []
+        self._ended_with_cr = text[-1] == "\r"
+        *complete, rest = _line_end.split(text)
+        lines = []
+        for line in complete:
+            self._pieces.append(line)
+            lines.append("".join(self._pieces))
+            self._pieces = []
+        if rest:
+            self._pieces.append(rest)
+        return lines
+
+    def end(self) -> list[str]:
+        """See Splitter."""
+        lines = [line for text in self._text.end() for line in self._cut(text)]
+        last, self._pieces = "".join(self._pieces), []
+        return [*lines, last] if last else lines
+
+
+def known_encoding(name: str) -> str | None:
+    """The name if Python has a text codec for it, else None."""
+    try:
+        "".encode(name)  # refuses the codecs that are not for text
+    except (LookupError, ValueError):
+        return None
+    return name

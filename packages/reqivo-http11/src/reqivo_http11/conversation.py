@@ -1,0 +1,192 @@
+"""One request and the head of its response, over one stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reqivo_core.errors import ReadError, ReadTimeout, RequestError, WriteError, WriteTimeout
+from reqivo_core.headers import Headers
+from reqivo_http11.framing import READ_SIZE, disconnected
+
+if TYPE_CHECKING:
+    from reqivo_core.interfaces import Exchange, NetworkStream
+    from reqivo_core.messages import Request
+    from reqivo_http11.codec import Head
+    from reqivo_http11.receiving import HeadReceiver
+    from reqivo_http11.request_body import Upload
+    from reqivo_http11.serialization import Outgoing
+
+CONTINUE_WAIT = 1.0
+"""Seconds that a body waits for ``100 Continue`` (RFC 9110 §10.1.1: not for ever)."""
+
+_JOINED = 64 * 1024
+_CONTINUE = 100
+_SWITCHING_PROTOCOLS = 101
+
+
+class Conversation:
+    """Sends a request and reads until the head of its final response has come.
+
+    Attributes:
+        is_sent: Whether the request was sent whole; if not, the connection cannot carry another.
+    """
+
+    __slots__ = ("_exchange", "_may_continue", "_receiver", "_request", "_stream", "is_sent")
+
+    def __init__(self, stream: NetworkStream, receiver: HeadReceiver, request: Request, exchange: Exchange) -> None:
+        self._stream = stream
+        self._receiver = receiver
+        self._request = request
+        self._exchange = exchange
+        self._may_continue = False
+        self.is_sent = False
+
+    async def hold(self, outgoing: Outgoing, upload: Upload | None) -> Head:
+        """Have the whole conversation.
+
+        Args:
+            outgoing: The request.
+            upload: Its body, where that does not leave with the head.
+
+        Returns:
+            The final head.
+
+        Raises:
+            ServerDisconnected: The server closed the connection instead of answering.
+            RequestError: What else went wrong.
+        """
+        if upload is None:
+            head = await self._write_first(outgoing.data)
+        elif outgoing.awaits_continue:
+            head = await self._write_first(outgoing.data) or await self._await_continue()
+            if head is None:
+                head = await self._upload(upload, await upload.next_piece())
+        else:
+            head = await self._open_upload(outgoing.data, upload)
+        if head is None:
+            self.is_sent = True
+            head = await self._read_head()
+        return head
+
+    async def _write_first(self, data: bytes) -> Head | None:
+        """Write the head. A connection that is gone by then is one that the server closed.
+
+        Returns:
+            The final head, if the server had sent it before it broke the connection.
+        """
+        try:
+            await self._stream.write(data, self._exchange.deadline.write())
+        except (WriteError, WriteTimeout) as error:
+            head = await self._answer_to(error)
+            if head is not None:
+                return head
+            if isinstance(error, WriteTimeout) or self._receiver.has_begun:
+                raise
+            raise disconnected(f"the server closed the connection without answering ({error})", "write") from error
+        return None
+
+    async def _open_upload(self, head: bytes, upload: Upload) -> Head | None:
+        """Write the head with the first piece of the body, where that is not too large to be copied."""
+        piece = await upload.next_piece()
+        if len(piece) <= _JOINED:
+            early = await self._write_first(b"".join((head, piece)))
+            return early or await self._upload(upload, await upload.next_piece())
+        return await self._write_first(head) or await self._upload(upload, piece)
+
+    async def _upload(self, upload: Upload, piece: bytes | memoryview) -> Head | None:
+        """Write the rest of the body, looking before each piece whether the server has answered.
+
+        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest.
+
+        Returns:
+            The final head, if it came before the end of the body.
+        """
+        early = None
+        while piece:
+            if early is None and self._stream.is_readable():
+                early = await self._look()
+                if early is not None and early.status >= 300:
+                    return early
+            try:
+                await self._stream.write(piece, self._exchange.deadline.write())
+            except (WriteError, WriteTimeout) as error:
+                if early is None and (answer := await self._answer_to(error)):
+                    return answer
+                raise
+            piece = await upload.next_piece()
+        self.is_sent = True
+        return early
+
+    async def _answer_to(self, error: WriteError | WriteTimeout) -> Head | None:
+        """Read the answer that a server may have sent before it stopped reading."""
+        if self._stream.is_readable():
+            try:
+                return await self._read_head()
+            except RequestError:
+                pass  # there is no answer: the error to raise is the first one
+        error.response_started = self._receiver.has_begun
+        return None
+
+    async def _await_continue(self) -> Head | None:
+        """Wait until the body may be sent.
+
+        Returns:
+            The final head, if the server answered instead.
+        """
+        now = self._exchange.runtime.now
+        until = now() + CONTINUE_WAIT
+        while not self._may_continue and (left := until - now()) > 0:
+            limit = self._exchange.deadline.read()
+            try:
+                head = self._take(await self._read(left if limit is None else min(left, limit)))
+            except ReadTimeout:
+                return None
+            if head is not None:
+                return head
+        return None
+
+    async def _look(self) -> Head | None:
+        """Take what has arrived, without waiting. It may be nothing: TLS has records of its own."""
+        try:
+            return self._take(await self._read(0.0))
+        except ReadTimeout:
+            return None
+
+    async def _read_head(self) -> Head:
+        """Wait for the final head."""
+        deadline = self._exchange.deadline
+        while True:
+            head = self._take(await self._read(deadline.read()))
+            if head is not None:
+                return head
+
+    async def _read(self, timeout: float | None) -> bytes:
+        try:
+            data = await self._stream.read(READ_SIZE, timeout)
+        except ReadError as error:
+            if not self._receiver.has_begun:
+                raise disconnected(f"the server closed the connection without answering ({error})", "read") from error
+            error.response_started = True
+            raise
+        if not data:
+            raise self._receiver.end()
+        return data
+
+    def _take(self, data: bytes) -> Head | None:
+        """Take octets, and hand over the interim responses in them.
+
+        Returns:
+            The final head, if it is there.
+        """
+        receiver = self._receiver
+        while data:
+            head = receiver.receive(data)
+            if head is None or head.status >= 200 or head.status == _SWITCHING_PROTOCOLS:
+                return head
+            if head.status == _CONTINUE:
+                self._may_continue = True
+            inform = self._request.extensions.get("on_informational")
+            if inform is not None:
+                inform(head.status, Headers.from_raw(head.fields))
+            data = receiver.rest
+        return None

@@ -1,0 +1,244 @@
+"""Serialization: a request's head as octets (RFC 9112 §3, §5, §6). One serializer, whatever codec reads the answers.
+
+Lines keep the user's order and spelling; Host comes first. All that could contradict itself is refused here, before an
+octet is written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from reqivo_core.errors import InvalidRequest, excerpt
+from reqivo_core.headers import Headers, checked_value
+
+if TYPE_CHECKING:
+    from reqivo_core.messages import Request
+
+SMALL_BODY = 64 * 1024
+"""Octets up to which a body in memory leaves in one write with the head."""
+
+_BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH", "QUERY"})
+_BODY_FORBIDDEN = frozenset({"CONNECT", "TRACE"})
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+# A trailer section must not frame the message, route it or say who sends it (RFC 9110 §6.5.1).
+_NO_TRAILERS = frozenset(
+    "content-length transfer-encoding host trailer te connection upgrade expect content-encoding content-type "
+    "content-range authorization proxy-authorization cookie cache-control max-forwards range".split()
+)
+_is_target = re.compile(r"[!-~]+").fullmatch
+_is_host = re.compile(r"[^\s/?#@\\,]*").fullmatch
+_is_length = re.compile(r"[0-9]{1,19}").fullmatch
+
+
+class Outgoing(NamedTuple):
+    """A request, ready to be sent.
+
+    Attributes:
+        data: The head; with the body behind it if ``is_whole``.
+        is_whole: Whether that is all.
+        length: Octets of body declared; None if it goes in chunks.
+        trailers: What follows a chunked body.
+        awaits_continue: Whether the body has to wait for a 100 (RFC 9110 §10.1.1).
+        asks_upgrade: Whether it offers to switch protocols.
+        closes: Whether it says that the connection shall not be kept.
+    """
+
+    data: bytes
+    is_whole: bool
+    length: int | None
+    trailers: Headers | None
+    awaits_continue: bool
+    asks_upgrade: bool
+    closes: bool
+
+
+class _Fields:
+    """What a request's own field lines say about its framing and its connection."""
+
+    __slots__ = ("closes", "expects_continue", "has_connection", "host", "is_chunked", "length", "lines", "upgrades")
+
+    def __init__(self) -> None:
+        self.lines: list[str] = ["", ""]
+        self.host: str | None = None
+        self.length: int | None = None
+        self.is_chunked = False
+        self.expects_continue = False
+        self.closes = False
+        self.upgrades = False
+        self.has_connection = False
+
+    def read(self, headers: Headers) -> None:
+        """Take the lines, in order."""
+        append = self.lines.append
+        for name, value in headers.lines:
+            lower = name.lower()
+            if lower in _SPECIAL:
+                _SPECIAL[lower](self, value)
+                if lower == "host":
+                    continue
+            append(f"{name}: {value}")
+
+    def _host(self, value: str) -> None:
+        if self.host is not None:
+            raise InvalidRequest("header Host: give it once")
+        if not _is_host(value):
+            raise InvalidRequest(f"header Host: {excerpt(value)} is no host with an optional port")
+        self.host = value
+
+    def _content_length(self, value: str) -> None:
+        if self.length is not None:
+            raise InvalidRequest("header Content-Length: give it once")
+        if not _is_length(value):
+            raise InvalidRequest(f"header Content-Length: {excerpt(value)} is no number of octets")
+        self.length = int(value)
+
+    def _transfer_encoding(self, value: str) -> None:
+        if self.is_chunked or value.lower() != "chunked":
+            raise InvalidRequest("header Transfer-Encoding: only 'chunked' can be sent, once")
+        self.is_chunked = True
+
+    def _connection(self, value: str) -> None:
+        self.has_connection = True
+        if "close" in [option.strip() for option in value.lower().split(",")]:
+            self.closes = True
+
+    def _expect(self, value: str) -> None:
+        self.expects_continue = value.lower() == "100-continue"
+
+    def _upgrade(self, value: str) -> None:
+        self.upgrades = True
+
+
+_SPECIAL = {
+    "host": _Fields._host,
+    "content-length": _Fields._content_length,
+    "transfer-encoding": _Fields._transfer_encoding,
+    "connection": _Fields._connection,
+    "expect": _Fields._expect,
+    "upgrade": _Fields._upgrade,
+}
+
+
+def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
+    """Write a request's head.
+
+    Args:
+        request: The request.
+        is_forwarded: Whether it goes to a proxy, in absolute-form (RFC 9112 §3.2.2).
+
+    Returns:
+        What to send.
+
+    Raises:
+        InvalidRequest: It contradicts itself, or could not be told from two requests.
+    """
+    fields = _Fields()
+    fields.read(request.headers)
+    trailers = None
+    if request.extensions:
+        trailers = _trailers(request)
+        _add_upgrade(fields, request)
+    length = _framed(fields, request, trailers)
+    target = _target(request, is_forwarded)
+    lines = fields.lines
+    lines[0] = f"{request.method} {target} HTTP/1.1"
+    host = fields.host
+    if host is None:
+        host = target if request.method == "CONNECT" else request.url.authority
+    lines[1] = f"Host: {host}"
+    head = _encoded(lines)
+    data = request.content.data
+    awaits_continue = fields.expects_continue and length != 0
+    is_whole = length is not None and data is not None and length <= SMALL_BODY and not awaits_continue
+    if is_whole and data:
+        head += data
+    return Outgoing(head, is_whole, length, trailers, awaits_continue, fields.upgrades, fields.closes)
+
+
+def _encoded(lines: list[str]) -> bytes:
+    """Join the lines, and make sure that they stay as many as they were.
+
+    Values are checked where they are given; this is the last door, for what came round those.
+    """
+    lines.append("\r\n")
+    text = "\r\n".join(lines)
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines) or "\0" in text or lines[0].count(" ") != 2:
+        raise InvalidRequest("the request's head holds a CR, LF, NUL or space where none may stand: nothing was sent")
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the request's head holds characters beyond Latin-1: encode them first") from error
+
+
+def _target(request: Request, is_forwarded: bool) -> str:
+    """The request target, in the form that applies (RFC 9112 §3.2)."""
+    url = request.url
+    given = request.extensions.get("target") if request.extensions else None
+    if given is not None:
+        target = given.decode("latin-1") if isinstance(given, bytes) else str(given)
+        if not _is_target(target):
+            raise InvalidRequest(f"extensions['target']: {excerpt(target)} holds more than visible ASCII")
+        return target
+    if request.method == "CONNECT":
+        host = url.origin.host
+        return f"[{host}]:{url.origin.port}" if ":" in host else f"{host}:{url.origin.port}"
+    if is_forwarded:
+        return f"{_HTTP_SCHEMES.get(url.scheme, url.scheme)}://{url.authority}{url.target}"
+    return url.target
+
+
+def _framed(fields: _Fields, request: Request, trailers: Headers | None) -> int | None:
+    """Settle how the body is framed, adding the line that says so where the user has not (RFC 9112 §6).
+
+    Returns:
+        The length to declare; None for chunks.
+    """
+    known = request.content.length
+    declared = fields.length
+    if known != 0 and request.method in _BODY_FORBIDDEN:
+        raise InvalidRequest(f"a {request.method} request has no body (RFC 9110 §9.3)")
+    if fields.is_chunked or trailers is not None:
+        if declared is not None:
+            raise InvalidRequest("header Content-Length: it cannot stand beside chunks (Transfer-Encoding, trailers)")
+        if not fields.is_chunked:
+            fields.lines.append("Transfer-Encoding: chunked")
+        return None
+    if declared is not None:
+        if known is not None and known != declared:
+            raise InvalidRequest(f"header Content-Length: it says {declared}, but the body has {known} octets")
+        return declared
+    if known is None:
+        fields.lines.append("Transfer-Encoding: chunked")
+    elif known or request.method in _BODY_EXPECTED:
+        fields.lines.append(f"Content-Length: {known}")
+    return known
+
+
+def _trailers(request: Request) -> Headers | None:
+    """The lines to send after the body."""
+    given = request.extensions.get("trailers")
+    if not given:
+        return None
+    trailers = given if isinstance(given, Headers) else Headers(given)
+    for name in trailers:
+        if name in _NO_TRAILERS:
+            raise InvalidRequest(f"extensions['trailers']: {name} must not stand there (RFC 9110 §6.5.1)")
+    return trailers
+
+
+def _add_upgrade(fields: _Fields, request: Request) -> None:
+    """Offer the protocol of ``extensions['upgrade']`` (RFC 9110 §7.8), unless the headers do it already."""
+    protocol = request.extensions.get("upgrade")
+    if protocol and not fields.upgrades:
+        fields.upgrades = True
+        if not fields.has_connection:
+            fields.lines.append("Connection: upgrade")
+        fields.lines.append(f"Upgrade: {checked_value('Upgrade', protocol)}")
+
+
+def encode_trailers(trailers: Headers | None) -> bytes:
+    """The last chunk, the trailer section and the end of a chunked body (RFC 9112 §7.1)."""
+    if trailers is None:
+        return b"0\r\n\r\n"
+    return b"0\r\n" + b"".join(name + b": " + value + b"\r\n" for name, value in trailers.raw) + b"\r\n"

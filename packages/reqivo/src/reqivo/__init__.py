@@ -1,0 +1,209 @@
+"""reqivo: an HTTP client made of parts.
+
+One-shot calls, sessions, and their asynchronous twins::
+
+    import reqivo
+
+    print(reqivo.get("https://example.org/").status_code)
+
+    with reqivo.Reqivo(base_url="https://api.example.com").bearer_token("…") as client:
+        print(client.get("/users").json())
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from reqivo import exceptions
+from reqivo.exceptions import (
+    BodyTooLarge,
+    CertificateError,
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectTimeout,
+    DecodedSizeExceeded,
+    DecodeError,
+    DNSError,
+    HandshakeError,
+    HeadersTooLarge,
+    HTTPStatusError,
+    IncompleteBody,
+    InvalidRequest,
+    InvalidResponseError,
+    InvalidURL,
+    LocalProtocolError,
+    MessageTooBig,
+    NetworkError,
+    PluginError,
+    PoolTimeout,
+    ProtocolError,
+    ProxyError,
+    ReadError,
+    ReadTimeout,
+    RedirectLoopError,
+    RemoteProtocolError,
+    ReqivoError,
+    RequestError,
+    ServerDisconnected,
+    SessionClosed,
+    StreamClosed,
+    StreamConsumed,
+    StreamReset,
+    TimeoutError,
+    TimeoutException,
+    TlsError,
+    TooManyRedirects,
+    TotalTimeout,
+    UnsafeRedirect,
+    UnsupportedProtocol,
+    WebSocketError,
+    WriteError,
+    WriteTimeout,
+)
+from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
+from reqivo_core import (
+    URL,
+    BasicAuth,
+    BearerAuth,
+    Cookie,
+    CookieJar,
+    Headers,
+    Limits,
+    Proxy,
+    ReadBody,
+    Request,
+    Response,
+    Session,
+    Sleep,
+    Timeout,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from reqivo.address_guard import AddressGuard, AddressRefused
+    from reqivo.client import AsyncReqivo, Reqivo
+    from reqivo.digest import DigestAuth
+    from reqivo.netrc_auth import NetrcAuth
+    from reqivo.retries import Retry
+    from reqivo_core import AsyncResponse, AsyncSession
+
+    Client = Reqivo
+    AsyncClient = AsyncReqivo
+
+__version__ = _version("reqivo")
+
+__all__ = [
+    "AddressGuard",
+    "AddressRefused",
+    "AsyncClient",
+    "AsyncReqivo",
+    "AsyncResponse",
+    "AsyncSession",
+    "BasicAuth",
+    "BearerAuth",
+    "BodyTooLarge",
+    "CertificateError",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "Cookie",
+    "CookieJar",
+    "DNSError",
+    "DecodeError",
+    "DecodedSizeExceeded",
+    "DigestAuth",
+    "HTTPStatusError",
+    "HandshakeError",
+    "Headers",
+    "HeadersTooLarge",
+    "IncompleteBody",
+    "InvalidRequest",
+    "InvalidResponseError",
+    "InvalidURL",
+    "Limits",
+    "LocalProtocolError",
+    "MessageTooBig",
+    "NetrcAuth",
+    "NetworkError",
+    "PluginError",
+    "PoolTimeout",
+    "ProtocolError",
+    "Proxy",
+    "ProxyError",
+    "ReadBody",
+    "ReadError",
+    "ReadTimeout",
+    "RedirectLoopError",
+    "RemoteProtocolError",
+    "Reqivo",
+    "ReqivoError",
+    "Request",
+    "RequestError",
+    "Response",
+    "Retry",
+    "ServerDisconnected",
+    "Session",
+    "SessionClosed",
+    "Sleep",
+    "StreamClosed",
+    "StreamConsumed",
+    "StreamReset",
+    "Timeout",
+    "TimeoutError",
+    "TimeoutException",
+    "TlsError",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "URL",
+    "UnsafeRedirect",
+    "UnsupportedProtocol",
+    "WebSocketError",
+    "WriteError",
+    "WriteTimeout",
+    "__version__",
+    "delete",
+    "exceptions",
+    "get",
+    "head",
+    "hookimpl",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "query",
+    "request",
+    "stream",
+]
+
+_LAZY = {
+    "AddressGuard": ("reqivo.address_guard", "AddressGuard"),
+    "AddressRefused": ("reqivo.address_guard", "AddressRefused"),
+    "AsyncClient": ("reqivo.client", "AsyncReqivo"),
+    "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
+    "AsyncResponse": ("reqivo_core", "AsyncResponse"),
+    "AsyncSession": ("reqivo_core", "AsyncSession"),
+    "Client": ("reqivo.client", "Reqivo"),
+    "Reqivo": ("reqivo.client", "Reqivo"),
+    "Retry": ("reqivo.retries", "Retry"),
+    "DigestAuth": ("reqivo.digest", "DigestAuth"),
+    "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
+}
+"""What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of ``_LAZY``."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LAZY[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value

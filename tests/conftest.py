@@ -1,0 +1,3 @@
+"""What every test suite shares."""
+
+pytest_plugins = ("support.fixtures",)

@@ -1,0 +1,7 @@
+"""The installed distribution, as seen from outside."""
+
+from importlib.resources import files
+
+
+def test_marker_of_a_typed_package_is_installed() -> None:
+    assert files("reqivo_http11").joinpath("py.typed").is_file()

@@ -1,0 +1,27 @@
+"""A measure of work that no busy machine disturbs."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from reqivo_core.errors import ReqivoError
+
+
+def count_steps(call: Callable[[], object]) -> int:
+    """Count the lines of Python that a call runs, whether it returns or raises a library's error."""
+    count = 0
+
+    def tracer(*_: Any) -> Any:
+        nonlocal count
+        count += 1
+        return tracer
+
+    previous = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        call()
+    except ReqivoError:
+        pass
+    finally:
+        sys.settrace(previous)
+    return count
