@@ -22,7 +22,16 @@ IMPORT_NAMES = {
     "reqivo-ws": "reqivo_ws",
 }
 DEPENDENCIES = {
-    "reqivo": {"reqivo-core", "reqivo-http11[speed]", "reqivo-http2[speed]", "reqivo-ws"},
+    "reqivo": {
+        "reqivo-core",
+        "reqivo-http11[speed]",
+        "reqivo-http2[speed]",
+        "reqivo-ws",
+        "backports-zstd",
+        "brotli",
+        "publicsuffixlist",
+        "socksio",
+    },
     "reqivo-core": {"pluggy", "certifi", "idna"},
     "reqivo-http11": {"reqivo-core", "h11"},
     "reqivo-http2": {"reqivo-core", "h2"},
@@ -65,7 +74,7 @@ def requirements(name: str) -> list[str]:
 
 def split(requirement: str) -> tuple[str, str]:
     """`a[x]>=1` -> (`a[x]`, `>=1`)."""
-    found = re.fullmatch(r"([\w-]+(?:\[[\w,]+\])?)\s*([^;\s]*)", requirement)
+    found = re.fullmatch(r"([\w-]+(?:\[[\w,]+\])?)\s*([^;\s]*)(?:;[^;]*)?", requirement)
     assert found, f"not a plain requirement: {requirement}"
     return found[1], found[2]
 

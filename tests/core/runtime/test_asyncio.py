@@ -104,7 +104,7 @@ def test_connecting_to_a_unix_socket_can_be_cancelled_at_every_turn(tmp_path):
 
 def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, deaf_address, monkeypatch):
     winners = []
-    end = subject._Race.end
+    end = subject.Race.end
 
     async def spy(race, winner):
         if winner is not None:
@@ -112,7 +112,7 @@ def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, dea
             asyncio.current_task().cancel()
         await end(race, winner)
 
-    monkeypatch.setattr(subject._Race, "end", spy)
+    monkeypatch.setattr(subject.Race, "end", spy)
 
     async def body():
         addresses = [Address(*deaf_address), Address(*listener.getsockname())]

@@ -174,7 +174,7 @@ def test_connecting_into_the_void_leaves_no_task(deaf_address):
 
 def test_ending_a_race_can_be_cancelled_too(deaf_address):
     async def body():
-        race = subject._Race([Address(*deaf_address)], None, 1)
+        race = subject.Race(asyncio.get_running_loop(), [Address(*deaf_address)], None, 1)
         run = asyncio.ensure_future(race.run(5))
         await ticks(2)
         await cancelled(run)

@@ -164,7 +164,7 @@ class Dialer:
             self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
-        elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
+        elif is_secure or route.is_tunnelled or origin.scheme != "http" or not _is_http(route.proxy):
             stream = await self._tunnel(route.proxy, origin, route, exchange, deadline)
         else:
             stream = await self._connect_proxy(route.proxy, route, exchange, deadline)
@@ -187,11 +187,7 @@ class Dialer:
         if route.socket_path is not None:
             with _phase(exchange, "connect", {"path": route.socket_path}):
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
-        with _phase(exchange, "dns", {"host": origin.host}):
-            addresses = await self._addresses(origin.host, origin.port, deadline)
-        if self._address_check is not None and route.proxy is None:
-            for address in addresses:
-                self._address_check.check(origin.host, address)
+        addresses = await self._looked_up(origin, exchange, deadline, is_checked=route.proxy is None)
         with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
             try:
                 return await self._runtime.connect_tcp(
@@ -200,6 +196,17 @@ class Dialer:
             except RequestError:
                 self._cache.forget(origin.host)  # it may have moved
                 raise
+
+    async def _looked_up(
+        self, origin: Origin, exchange: Exchange, deadline: Deadline, *, is_checked: bool = True
+    ) -> list[Address]:
+        """An origin's addresses, none of them refused."""
+        with _phase(exchange, "dns", {"host": origin.host}):
+            addresses = await self._addresses(origin.host, origin.port, deadline)
+        if self._address_check is not None and is_checked:
+            for address in addresses:
+                self._address_check.check(origin.host, address)
+        return addresses
 
     async def _addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Look a host up: first where the session says, then in DNS."""
@@ -243,8 +250,11 @@ class Dialer:
             try:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
+                    if getattr(tunnel, "wants_address", False):
+                        address = (await self._looked_up(origin, exchange, deadline))[0]
+                        origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
-                if proxy.url.scheme not in ("http", "https"):
+                if not _is_http(proxy):
                     raise UnsupportedProtocol(
                         f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
                         phase="proxy",
@@ -280,6 +290,11 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_http(proxy: Proxy) -> bool:
+    """Whether a proxy is spoken to in HTTP."""
+    return proxy.url.scheme in ("http", "https")
 
 
 def _without_negotiation(specs: Sequence[TransportSpec], route: Route) -> TransportSpec:

@@ -49,6 +49,7 @@ class RequestOptions(TypedDict, total=False):
     allow_redirects: bool
     max_redirects: int
     retries: Any
+    compress: str | None
     proxy: ProxyTypes
     proxies: Mapping[str, ProxyTypes]
     verify: Verify
@@ -86,6 +87,7 @@ class SessionOptions(TypedDict, total=False):
     allow_redirects: bool
     max_redirects: int
     retries: Any
+    compress: str | None
     raise_for_status: bool
     plugins: Iterable[Any]
     runtime: Runtime | None
@@ -98,7 +100,7 @@ class SessionOptions(TypedDict, total=False):
     address_guard: AddressCheck | None
 
 
-FROM_PLUGINS = {"retries": "reqivo"}
+FROM_PLUGINS = {"compress": "reqivo", "retries": "reqivo"}
 """Options that are named here for editors alone: a plugin brings them, and this distribution holds it."""
 
 ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from reqivo.client import AsyncReqivo, Reqivo
     from reqivo.digest import DigestAuth
     from reqivo.netrc_auth import NetrcAuth
+    from reqivo.rate_limits import ConcurrencyLimit, RateLimiter
     from reqivo.retries import Retry
     from reqivo_core import AsyncResponse, AsyncSession
 
@@ -107,6 +108,7 @@ __all__ = [
     "BodyTooLarge",
     "CertificateError",
     "Client",
+    "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -136,6 +138,7 @@ __all__ = [
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "RateLimiter",
     "ReadBody",
     "ReadError",
     "ReadTimeout",
@@ -191,14 +194,25 @@ _LAZY = {
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
     "Retry": ("reqivo.retries", "Retry"),
+    "ConcurrencyLimit": ("reqivo.rate_limits", "ConcurrencyLimit"),
+    "RateLimiter": ("reqivo.rate_limits", "RateLimiter"),
     "DigestAuth": ("reqivo.digest", "DigestAuth"),
     "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
 }
 """What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
 
 
+_WEBSOCKETS = {"AsyncWebSocket": "async", "WebSocket": "blocking"}
+"""What is found by entry point; ``reqivo`` never imports a transport."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load a name of ``_LAZY``."""
+    """Load a name of ``_LAZY``, or a WebSocket from whichever distribution brings it."""
+    if name in _WEBSOCKETS:
+        from reqivo_core.plugins import plugin_set
+
+        globals()[name] = websocket = plugin_set().websocket(_WEBSOCKETS[name])
+        return websocket
     if name not in _LAZY:
         raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
     from importlib import import_module
