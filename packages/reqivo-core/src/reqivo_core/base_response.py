@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from email.message import Message
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
@@ -315,6 +314,8 @@ class BaseResponse:
         content_type = self.headers.get("content-type")
         if content_type is None or "charset" not in content_type.lower():
             return None
+        from email.message import Message  # here, since it is slow to import
+
         message = Message()
         message["content-type"] = content_type
         charset = message.get_param("charset")

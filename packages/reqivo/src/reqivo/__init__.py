@@ -12,7 +12,6 @@ One-shot calls, sessions, and their asynchronous twins::
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from reqivo import exceptions
@@ -79,6 +78,7 @@ from reqivo_core import (
     Session,
     Sleep,
     Timeout,
+    __version__,
     hookimpl,
 )
 
@@ -93,8 +93,6 @@ if TYPE_CHECKING:
 
     Client = Reqivo
     AsyncClient = AsyncReqivo
-
-__version__ = _version("reqivo")
 
 __all__ = [
     "AddressGuard",
