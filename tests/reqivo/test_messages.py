@@ -93,13 +93,13 @@ def test_the_userinfo_of_a_url_is_masked() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain", b'it\'s "quoted" $HOME `id`', b"\x00\xff\n'\\", "grüße\n\t".encode(), b"@a"]
+    "body", [b"plain", b'it\'s "quoted" $HOME `id`', b"\x01\xff\n'\\", "grüße\n\t".encode(), b"@a"]
 )
 def test_a_shell_reads_the_body_as_it_was(body: bytes) -> None:
     words = command("POST", body=body)
     argument = words.removeprefix("curl --data-binary ").removesuffix(" http://example.com/")
     done = subprocess.run(["bash", "-c", f"printf %s {argument}"], capture_output=True, check=True)
-    assert done.stdout == body.replace(b"\0", b"") or b"\0" in body
+    assert done.stdout == body
 
 
 def test_responses_know_their_command(world: World, serve: Any) -> None:
