@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from reqivo_core.base_response import BaseResponse
-    from reqivo_core.interfaces import Flow, Runtime
+    from reqivo_core.interfaces import Flow, Runtime, Trace
 
 DEFAULT_TIMEOUT = Timeout()
 ResponseT = TypeVar("ResponseT", bound="BaseResponse")
@@ -53,6 +53,7 @@ class BaseSession(Generic[ResponseT]):
         transport_options: The session's options for transports (``push``, ``window_manager`` …).
     """
 
+    _kind: ClassVar[str]
     _request_class: ClassVar[type[Request]] = Request
     _response_class: ClassVar[type[Any]]
     _reading: ClassVar[int]
@@ -234,6 +235,42 @@ class BaseSession(Generic[ResponseT]):
     def add_post_response_hook(self, hook: Callable[..., Any]) -> None:
         """Call ``hook(response)`` with each final response; it returns a response, or None to keep that one."""
         self._engine.response_hooks.append(hook)
+
+    def websocket(self, url: str | URL, **options: Any) -> Any:
+        """Make a WebSocket whose opening handshake goes through this session; it is opened by ``connect`` or ``with``.
+
+        Args:
+            url: Absolute (``ws://``, ``wss://``), or appended to ``base_url``.
+            options: Those of the installed WebSocket, such as ``subprotocols`` and ``auto_reconnect``.
+
+        Raises:
+            UnsupportedProtocol: No WebSocket is installed; the message names the distribution to install.
+        """
+        return self._plugins.websocket(self._kind)(url, session=self, **options)
+
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
+
+        Args:
+            request: The request.
+            options: Those of ``send``.
+
+        Raises:
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
+        return response
+
+    @property
+    def runtime(self) -> Runtime:
+        """The leaves in which this session's conversations wait."""
+        return self._runtime
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where plugins send their own events; None where nobody observes."""
+        return self._engine.trace
 
     def build_request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Request:
         """Make the request that ``request`` would send, for ``send``.

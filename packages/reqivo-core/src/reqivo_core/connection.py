@@ -106,6 +106,10 @@ class LeasedStream(NetworkStream):
         """See NetworkStream."""
         return self._stream.is_readable()
 
+    def is_writable(self) -> bool:
+        """See NetworkStream."""
+        return self._stream.is_writable()
+
     def get_info(self, name: str) -> Any:
         """See NetworkStream."""
         return self._stream.get_info(name)

@@ -164,7 +164,7 @@ class Dialer:
             self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
-        elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
+        elif is_secure or route.is_tunnelled or origin.scheme != "http" or not _is_http(route.proxy):
             stream = await self._tunnel(route.proxy, origin, route, exchange, deadline)
         else:
             stream = await self._connect_proxy(route.proxy, route, exchange, deadline)
@@ -216,7 +216,7 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._looked_up(host, port, deadline)
+            return await self._ask_dns(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
@@ -224,7 +224,7 @@ class Dialer:
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
         return addresses
 
-    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+    async def _ask_dns(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Ask DNS, or remember what it said."""
         known = self._cache.get(host, self._runtime.now())
         if known is not None:
@@ -254,7 +254,7 @@ class Dialer:
                         address = (await self._permitted(origin, exchange, deadline))[0]
                         origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
-                if proxy.url.scheme not in ("http", "https"):
+                if not _is_http(proxy):
                     raise UnsupportedProtocol(
                         f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
                         phase="proxy",
@@ -290,6 +290,11 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_http(proxy: Proxy) -> bool:
+    """Whether a proxy is spoken to in HTTP."""
+    return proxy.url.scheme in ("http", "https")
 
 
 def _without_negotiation(specs: Sequence[TransportSpec], route: Route) -> TransportSpec:

@@ -124,6 +124,7 @@ class Engine(Generic[R]):
     Attributes:
         request_hooks: The user's own hooks, called with method, url and headers.
         response_hooks: The user's own hooks, called with the response.
+        trace: Where events go; None where nobody observes.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Engine(Generic[R]):
         self._jar = jar
         self._make_response = make_response
         self._adopt_response = adopt_response
-        self._trace: Trace | None = self._emit if plugins.trace else None
+        self.trace: Trace | None = self._emit if plugins.trace else None
         self.request_hooks: list[Callable[..., Any]] = []
         self.response_hooks: list[Callable[..., Any]] = []
 
@@ -165,7 +166,7 @@ class Engine(Generic[R]):
             SessionClosed: The session was closed.
         """
         runtime = self._runtime
-        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self._trace)
+        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self.trace)
         started = runtime.now()
         try:
             if self._pool.is_closed:
@@ -335,7 +336,7 @@ class Engine(Generic[R]):
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
                 if isinstance(error, RequestError) and error.requires_http11:
-                    key = plan.router.remember_http11(request.url.origin)
+                    key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
                 continue
             try:
@@ -347,7 +348,7 @@ class Engine(Generic[R]):
 
     def _key(self, request: Request, plan: Plan) -> ConnectionKey:
         """The identity of the connection that the request needs."""
-        key = plan.router.key(request.url.origin)
+        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
         if key.may_share is None:
             specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
             key.may_share = may_share(specs, key.origin, key.route)
@@ -360,7 +361,7 @@ class Engine(Generic[R]):
         if self._jar:
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
-        proxy = key.route.proxy if key.origin.scheme == "http" else None
+        proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
         secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
         if cookies is None and secret is None:
             return request

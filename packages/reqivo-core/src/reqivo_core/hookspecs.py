@@ -41,6 +41,15 @@ def reqivo_register_tunnels() -> Mapping[str, Tunnel]:
 
 
 @hookspec
+def reqivo_register_websockets() -> Mapping[str, Callable[[], type]]:
+    """Give WebSockets: ``blocking`` and ``async`` → what gives the class that ``session.websocket`` makes one of.
+
+    The class is called with the URL, ``session=`` and the options of the call.
+    """
+    return {}
+
+
+@hookspec
 def reqivo_register_options() -> Mapping[str, Callable[[Any, Any], Flow | None]]:
     """Give options of sessions and requests that are flows: name → what makes the flow (None: none is needed).
 

@@ -107,6 +107,10 @@ class NetworkStream(ABC):
     def is_readable(self) -> bool:
         """Whether a read would return at once: octets arrived, or the peer has ended or broken the connection."""
 
+    def is_writable(self) -> bool:
+        """Whether the peer (or what is buffered on the way to it) would take a few octets at once, as far as known."""
+        return True
+
     def get_info(self, name: str) -> Any:
         """Facts about the connection: ``peername``, ``sockname``, ``socket``, ``ssl_object``, ``alpn_protocol``.
 

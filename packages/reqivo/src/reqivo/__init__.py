@@ -208,8 +208,17 @@ _LAZY = {
 """What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
 
 
+_WEBSOCKETS = {"AsyncWebSocket": "async", "WebSocket": "blocking"}
+"""What is found by entry point; ``reqivo`` never imports a transport."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load a name of ``_LAZY``."""
+    """Load a name of ``_LAZY``, or a WebSocket from whichever distribution brings it."""
+    if name in _WEBSOCKETS:
+        from reqivo_core.plugins import plugin_set
+
+        globals()[name] = websocket = plugin_set().websocket(_WEBSOCKETS[name])
+        return websocket
     if name not in _LAZY:
         raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
     from importlib import import_module

@@ -287,6 +287,10 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         else:
             self._has_ended = True
 
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return not self._is_writing_paused
+
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
