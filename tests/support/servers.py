@@ -1,7 +1,8 @@
 """Real servers on loopback, each in a thread with its own event loop.
 
 ``with AsgiServer(app) as server: …`` serves any ASGI application over HTTP/1.1 and HTTP/2
-(hypercorn), :class:`AiohttpServer` an ``aiohttp.web`` application, :class:`HttpbinServer` httpbin.
+(hypercorn), :class:`AiohttpServer` an ``aiohttp.web`` application, :class:`HttpbinServer` httpbin,
+:class:`WebSocketsServer` WebSockets by the ``websockets`` package.
 ``tls`` is a server's :class:`ssl.SSLContext`, and its ALPN list decides what is offered::
 
     AsgiServer(tls=authority.server_context(alpn=["h2", "http/1.1"]))
@@ -23,6 +24,8 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.utils import wrap_app
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
 
 from . import ownership
 from .asgi_app import Receive, Scope, Send
@@ -190,6 +193,40 @@ class AiohttpServer(_Server):
             yield
         finally:
             await runner.cleanup()
+
+
+class WebSocketsServer(_Server):
+    """Serves WebSockets by the ``websockets`` package.
+
+    Args:
+        handler: Called with each connection; echoes by default.
+        tls: The server's context; None serves plain text.
+        host: The loopback address to listen on.
+        options: Keywords of ``websockets.asyncio.server.serve``.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[ServerConnection], Awaitable[None]] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        **options: Any,
+    ) -> None:
+        super().__init__("websockets", host, tls)
+        self.handler = handler or _echo
+        self.options = {"max_size": None, "close_timeout": 0.5, **options}
+
+    @asynccontextmanager
+    async def on(self, sock: socket.socket) -> AsyncIterator[None]:
+        """Serve until left, telling everybody that the server goes away."""
+        async with serve_websockets(self.handler, sock=sock, ssl=self.tls, **self.options):
+            yield
+
+
+async def _echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
 
 
 def _tls_options(tls: ssl.SSLContext | None) -> dict[str, Any]:

@@ -7,10 +7,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from reqivo_core.interfaces import Runtime
 from reqivo_core.runtime.asyncio import AsyncioRuntime
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
+from reqivo_core.runtime.trio import TrioRuntime
+
+
+def run_trio(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in a trio run of its own."""
+
+    async def main() -> Any:
+        return await coroutine
+
+    return trio.run(main)
 
 
 @dataclass(frozen=True)
@@ -28,4 +40,5 @@ class World:
 
 BLOCKING = World("blocking", BlockingRuntime, run_blocking)
 ASYNCIO = World("asyncio", AsyncioRuntime, asyncio.run)
-WORLDS = [BLOCKING, ASYNCIO]
+TRIO = World("trio", TrioRuntime, run_trio)
+WORLDS = [BLOCKING, ASYNCIO, TRIO]

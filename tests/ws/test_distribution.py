@@ -12,8 +12,8 @@ def test_marker_of_a_typed_package_is_installed() -> None:
 
 def test_entry_point_is_found() -> None:
     found = {entry.name: entry for entry in distribution("reqivo-ws").entry_points if entry.group == "reqivo"}
-    assert found["ws"].load().__module__ == "reqivo_ws"
+    assert found["ws"].load() is WebSocketPlugin
 
 
-def test_plugin_registers_nothing_yet() -> None:
-    assert [name for name in vars(WebSocketPlugin) if name.startswith("reqivo_")] == []
+def test_plugin_brings_both_faces() -> None:
+    assert set(WebSocketPlugin().reqivo_register_websockets()) == {"blocking", "async"}

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from reqivo_core.errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError
+from reqivo_core.errors import ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import asyncio as subject
 from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioRuntime, AsyncioStream, AsyncioWaiter
+from reqivo_core.runtime.driving import run_blocking
 from support.processes import run_in_child
 
 RUNTIME = AsyncioRuntime()
@@ -106,7 +107,7 @@ def test_connecting_to_a_unix_socket_can_be_cancelled_at_every_turn(tmp_path):
 
 def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, deaf_address, monkeypatch):
     winners = []
-    end = subject._Race.end
+    end = subject.Race.end
 
     async def spy(race, winner):
         if winner is not None:
@@ -114,7 +115,7 @@ def test_a_cancellation_while_losers_are_awaited_closes_the_winner(listener, dea
             asyncio.current_task().cancel()
         await end(race, winner)
 
-    monkeypatch.setattr(subject._Race, "end", spy)
+    monkeypatch.setattr(subject.Race, "end", spy)
 
     async def body():
         addresses = [Address(*deaf_address), Address(*listener.getsockname())]
@@ -525,5 +526,38 @@ def test_connecting_into_the_void_leaves_no_task(deaf_address):
         with pytest.raises(ConnectTimeout):
             await RUNTIME.connect_tcp([Address(*deaf_address)] * 3, 0.05, stagger=0.01)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(body())
+
+
+def test_ending_a_race_can_be_cancelled_too(deaf_address):
+    async def body():
+        race = subject.Race(asyncio.get_running_loop(), [Address(*deaf_address)], None, 1)
+        run = asyncio.ensure_future(race.run(5))
+        await ticks(2)
+        await cancelled(run)
+        end = asyncio.ensure_future(race.end(None))
+        await ticks(1)
+        await cancelled(end)
+        await ticks(3)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(body())
+
+
+def test_a_farewell_from_another_thread_does_not_disturb_the_loop(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            with pytest.raises(WriteError, match="event loop is not running here"):
+                await asyncio.to_thread(run_blocking, stream.write(b"x", 0))
+
+    asyncio.run(body())
+
+
+def test_a_write_that_may_not_wait_does_not(listener):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            with pytest.raises(WriteTimeout):
+                await stream.write(bytes(64_000_000), 0)
 
     asyncio.run(body())

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from reqivo_core.errors import ReadError, ReadTimeout, WriteTimeout
+from reqivo_core.errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import blocking
 from reqivo_core.runtime.blocking import BlockingRuntime, BlockingStream
@@ -124,7 +124,13 @@ def test_a_full_send_buffer_is_waited_for(pair):
             sock.send(bytes(65536))
     with pytest.raises(WriteTimeout):
         run_blocking(stream.write(b"x", 0))
+    drain = threading.Timer(0.02, far.recv, (10_000_000,))
+    drain.start()
+    run_blocking(stream.write(b"x", 10))
+    drain.join()
     far.close()
+    with contextlib.suppress(WriteError):
+        run_blocking(stream.write(b"x", 10))
 
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12])

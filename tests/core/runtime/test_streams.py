@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -132,6 +133,9 @@ def test_the_time_limit_holds_for_all_addresses_together(world, deaf_address, cl
     async def body():
         with pytest.raises(ConnectTimeout, match=" or "):
             await world.runtime.connect_tcp([Address("127.0.0.1", closed_port), Address(*deaf_address)], 0.05)
+        with pytest.raises(ConnectTimeout, match=" or "):
+            addresses = [Address(*deaf_address), Address("127.0.0.1", closed_port)]
+            await world.runtime.connect_tcp(addresses, 0.05, stagger=0.01)
 
     world.run(body())
 
@@ -202,6 +206,18 @@ def test_a_connection_to_itself_is_refused(world):
     world.run(body())
 
 
+def test_an_address_that_cannot_be_connected_to_at_all_is_named(world, listener):
+    async def body():
+        with pytest.raises(ConnectError, match=r"could not connect to 255.255.255.255:80 \("):
+            await world.runtime.connect_tcp([Address("255.255.255.255", 80)], 5)
+        addresses = [Address("255.255.255.255", 80), Address(*listener.getsockname())]
+        stream = await world.runtime.connect_tcp(addresses, 30, stagger=20)
+        assert stream.get_info("peername") == listener.getsockname()
+        stream.close()
+
+    world.run(body())
+
+
 # Unix sockets
 
 
@@ -264,6 +280,21 @@ def test_a_platform_without_unix_sockets_says_so(world, monkeypatch):
         with pytest.raises(ConnectError, match="no Unix sockets"):
             await world.runtime.connect_unix("/x", 5)
         monkeypatch.undo()
+
+    world.run(body())
+
+
+def test_a_socket_that_cannot_be_made_is_a_connect_error(world, listener, monkeypatch):
+    async def body():
+        def fail(*args, **kwargs):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", fail)
+            with pytest.raises(ConnectError, match="too many open files"):
+                await world.runtime.connect_unix("/x", 5)
+            with pytest.raises(ConnectError, match="too many open files"):
+                await world.runtime.connect_tcp([Address(*listener.getsockname())], 5)
 
     world.run(body())
 

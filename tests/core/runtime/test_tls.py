@@ -17,6 +17,7 @@ import pytest
 from reqivo_core.errors import (
     CertificateError,
     ConnectTimeout,
+    InvalidRequest,
     NetworkError,
     ReadError,
     ReadTimeout,
@@ -534,6 +535,8 @@ def test_a_broken_record_is_a_tls_error_after_what_came_before(world, config):
             with pytest.raises(TlsError, match="TLS failed on the connection to localhost"):
                 await stream.read(100, 5)
         assert stream.is_readable()
+        with pytest.raises(TlsError, match="TLS failed on the connection to localhost"):
+            await stream.write(b"x", 5)
         stream.close()
 
     with TlsServer(serve) as server:
@@ -699,7 +702,7 @@ def test_two_readers_or_two_writers_are_a_mistake(config):
             run_blocking(stream.read(1, 1))
         with pytest.raises(RuntimeError, match="somebody is writing"):
             run_blocking(stream.write(b"x", 1))
-        assert not stream.is_readable()
+        assert not stream.is_readable(), "whatever has arrived is the reader's"
         stream._is_reading = stream._is_writing = False
         stream.close()
 
@@ -913,3 +916,43 @@ def test_idle_streams_do_not_look_for_ever(world, config, monkeypatch):
 
     with TlsServer() as server:
         world.run(body())
+
+
+def test_a_stream_that_only_seemed_readable_is_not(world, config, monkeypatch):
+    async def body():
+        stream = await dial(world, server.address, config)
+        with contextlib.suppress(ReadTimeout):
+            while True:
+                await stream.read(1, 0.02)  # the tickets
+        monkeypatch.setattr(type(stream._inner), "is_readable", lambda self: True)
+        assert not stream.is_readable()
+        stream.close()
+
+    with TlsServer() as server:
+        world.run(body())
+
+
+def test_a_configuration_that_cannot_be_used_closes_the_connection(world):
+    async def body():
+        stream = await world.runtime.connect_tcp([Address(*server.address)], 5)
+        with pytest.raises(InvalidRequest, match="no such file"):
+            await stream.start_tls(TlsConfig(verify="/nonexistent"), "localhost", [], 5)
+        assert stream.is_readable()
+        with pytest.raises(ReadError, match="closed on this side"):
+            await stream.read(1, 5)
+
+    with TlsServer() as server:
+        world.run(body())
+
+
+def test_an_interrupted_handshake_closes_the_connection(config):
+    async def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with plain_server(wait_for_end) as address:
+        stream = run_blocking(BLOCKING.runtime.connect_tcp([Address(*address)], 5))
+        sock = stream.get_info("socket")
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(type(stream), "read", interrupt)
+            run_blocking(stream.start_tls(config, "localhost", [], 5))
+        assert sock.fileno() == -1

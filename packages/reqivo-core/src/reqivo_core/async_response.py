@@ -59,14 +59,14 @@ class AsyncResponse(BaseResponse):
         return self._json(**options)
 
     async def aread(self, amount: int | None = None, *, decode_content: bool = True) -> bytes:
-        """Read the body, or what is left of it.
+        """Read the body, or what is left of it; ``b""`` at its end, as with a file.
 
         Args:
-            amount: Octets to read at most; None for all.
+            amount: Octets to read at most; None (or a negative number) for all.
             decode_content: Whether to undo content-codings.
 
         Raises:
-            StreamConsumed: It was read as a stream before.
+            StreamConsumed: It was iterated over before.
             RequestError: Reading failed.
         """
         return await self._read(amount, decode_content)

@@ -66,6 +66,7 @@ class AsyncSession(BaseSession[AsyncResponse]):
             print((await session.get("/users")).json())
     """
 
+    _kind = "async"
     _response_class = AsyncResponse
     _reading = READ_ALL
 

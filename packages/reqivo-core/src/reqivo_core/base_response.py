@@ -41,6 +41,7 @@ class BaseResponse:
     """
 
     __slots__ = (
+        "__weakref__",
         "_body",
         "_content",
         "_default_encoding",
@@ -48,6 +49,7 @@ class BaseResponse:
         "_encoding",
         "_exchange",
         "_has_streamed",
+        "_is_used_up",
         "_json_decoder",
         "_leftover",
         "_offset",
@@ -94,6 +96,7 @@ class BaseResponse:
         self._leftover = b""
         self._offset = 0
         self._has_streamed = False
+        self._is_used_up = False
         self._encoding: str | None = None
         self._exchange = exchange
         self._elapsed = elapsed
@@ -142,6 +145,7 @@ class BaseResponse:
         self._leftover = b""
         self._offset = 0
         self._has_streamed = False
+        self._is_used_up = False
         self._encoding = None
         self._exchange = None
         self._elapsed = 0.0
@@ -155,7 +159,8 @@ class BaseResponse:
             return other
         self = cls.__new__(cls)
         for name in BaseResponse.__slots__:
-            setattr(self, name, getattr(other, name))
+            if name != "__weakref__":
+                setattr(self, name, getattr(other, name))
         return self
 
     # The head.
@@ -333,7 +338,7 @@ class BaseResponse:
             if self._json_decoder is not None and not options:
                 return self._json_decoder(content)
             return json.loads(content, **options)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DecodeError(
                 f"the body of {self.request.method} {self.url.redacted} ({self.status_code}) is not JSON: {error}; "
                 f"it begins {excerpt(content)}",
@@ -352,9 +357,15 @@ class BaseResponse:
             self._content = await self._body.read_all()
 
     async def drop(self) -> None:
-        """Give the body up; wait a moment for the rest of a short one, to save the connection."""
+        """Give up the body, or the connection that was handed out.
+
+        Waits a moment for the rest of a short body, to save the connection.
+        """
         if self._body is not None and not self._body.is_finished:
             await self._body.drain()
+        stream = self.extensions.get("network_stream")
+        if stream is not None:
+            stream.close()
 
     def _in_memory(self, decode: bool = True) -> bytes | None:
         """What is left to iterate over if the body has been read whole; None where it is still to be streamed.
@@ -363,7 +374,7 @@ class BaseResponse:
             StreamConsumed: The body is gone, or only its decoded form was kept.
         """
         if self._content is None:
-            if self._has_streamed and self.is_closed and not self._leftover:
+            if self._is_used_up:
                 self._loaded()
             self._has_streamed = True
             return None
@@ -375,7 +386,13 @@ class BaseResponse:
         return kept
 
     async def _next_chunk(self, decode: bool) -> bytes:
-        """What comes next of a body that is streamed."""
+        """What comes next of a body that is iterated over; at its end it is gone, and asking again is an error."""
+        chunk = await self._pull(decode)
+        self._is_used_up = not chunk
+        return chunk
+
+    async def _pull(self, decode: bool) -> bytes:
+        """What comes next of a body that is streamed; nothing at its end, as often as one asks."""
         if self._leftover:
             chunk, self._leftover = self._leftover, b""
             return chunk
@@ -384,7 +401,9 @@ class BaseResponse:
         return await (self._body.read_chunk() if decode else self._body.read_raw())
 
     async def _read(self, amount: int | None, decode: bool) -> bytes:
-        """Read some octets, or all that are left."""
+        """Read some octets, or all that are left; at the end there are none, as with a file."""
+        if amount is not None and amount < 0:
+            amount = None
         if amount is None and decode and not self._has_streamed:
             await self.load()
         data = self._in_memory(decode)
@@ -396,7 +415,7 @@ class BaseResponse:
             return data[:amount]
         chunks: list[bytes] = []
         missing = float("inf") if amount is None else amount
-        while missing > 0 and (chunk := await self._next_chunk(decode)):
+        while missing > 0 and (chunk := await self._pull(decode)):
             chunks.append(chunk)
             missing -= len(chunk)
         data = b"".join(chunks)

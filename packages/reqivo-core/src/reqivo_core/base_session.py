@@ -33,9 +33,10 @@ from reqivo_core.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from reqivo_core.base_response import BaseResponse
-    from reqivo_core.interfaces import Flow, Runtime
+    from reqivo_core.interfaces import Flow, Runtime, Trace
 
 DEFAULT_TIMEOUT = Timeout()
 ResponseT = TypeVar("ResponseT", bound="BaseResponse")
@@ -52,6 +53,7 @@ class BaseSession(Generic[ResponseT]):
         transport_options: The session's options for transports (``push``, ``window_manager`` …).
     """
 
+    _kind: ClassVar[str]
     _response_class: ClassVar[type[Any]]
     _reading: ClassVar[int]
 
@@ -65,7 +67,8 @@ class BaseSession(Generic[ResponseT]):
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
         """
-        given = checked(options, SESSION_OPTIONS, type(self).__name__)
+        self._plugins = plugin_loading.plugin_set(options.get("plugins", ()))
+        given = checked(options, SESSION_OPTIONS | self._plugins.options.keys(), type(self).__name__)
         take = given.get
         self._runtime: Runtime = take("runtime") or self._default_runtime()
         self._limits = Limits.of(take("limits"))
@@ -76,7 +79,6 @@ class BaseSession(Generic[ResponseT]):
         self._base_url: URL | None = None
         self.base_url = take("base_url")
         self._params = take("params")
-        self._plugins = plugin_loading.plugin_set(take("plugins", ()))
         codings = plugin_loading.codings_of(self._plugins)
         self.headers = Headers(
             [("User-Agent", f"reqivo/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", codings.accept_encoding)]
@@ -88,14 +90,13 @@ class BaseSession(Generic[ResponseT]):
         self.transport_options: dict[str, Any] = {"push": take("push"), "window_manager": take("window_manager")}
         self._plan = self._default_plan(given)
         self.pool = Pool(self._runtime, self._limits)
-        guard = take("address_guard")
         dialer = Dialer(
             self._runtime,
             self._plugins,
             self._limits,
             self.transport_options,
             take("resolve"),
-            getattr(guard, "check", guard),
+            take("address_guard"),
         )
         self._engine: Engine[Any] = Engine(
             runtime=self._runtime,
@@ -107,7 +108,10 @@ class BaseSession(Generic[ResponseT]):
             make_response=self._make_response,
             adopt_response=self._response_class.adopt,
         )
-        self._plan.flows = self._plugins.flows(self)
+        self._option_flows: dict[str, Flow | None] = {}
+        self._option_flows = self._flows_by_option(given)
+        self._plugin_flows = self._plugins.flows(self)
+        self._plan.flows = self._flows(self._option_flows)
         for hook in self._plugins.session_opened:
             hook(self)
 
@@ -151,6 +155,17 @@ class BaseSession(Generic[ResponseT]):
             return Router(route, chosen.select if chosen else None)
         return Router(route)
 
+    def _flows_by_option(self, given: Mapping[str, Any]) -> dict[str, Flow | None]:
+        """The flows of the options that plugins brought: those of a call, and the session's where it gives none."""
+        return {
+            name: make(given[name], self) if name in given else self._option_flows.get(name)
+            for name, make in self._plugins.options.items()
+        }
+
+    def _flows(self, by_option: Mapping[str, Flow | None]) -> tuple[Flow, ...]:
+        """All flows, outermost first."""
+        return (*(flow for flow in by_option.values() if flow is not None), *self._plugin_flows)
+
     @property
     def auth(self) -> Flow | None:
         """The flow that authenticates this session's requests; may be set to anything that ``auth=`` takes."""
@@ -167,7 +182,7 @@ class BaseSession(Generic[ResponseT]):
 
     @base_url.setter
     def base_url(self, base_url: str | URL | None) -> None:
-        self._base_url = URL.parse(base_url) if isinstance(base_url, str) else base_url
+        self._base_url = None if base_url is None else URL.parse(base_url)
 
     @property
     def timeout(self) -> Timeout:
@@ -177,6 +192,11 @@ class BaseSession(Generic[ResponseT]):
     @timeout.setter
     def timeout(self, timeout: Any) -> None:
         self._plan.timeout = Timeout.of(timeout)
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
+        return self._trust_env
 
     @property
     def is_closed(self) -> bool:
@@ -210,6 +230,42 @@ class BaseSession(Generic[ResponseT]):
         """Call ``hook(response)`` with each final response; it returns a response, or None to keep that one."""
         self._engine.response_hooks.append(hook)
 
+    def websocket(self, url: str | URL, **options: Any) -> Any:
+        """Make a WebSocket whose opening handshake goes through this session; it is opened by ``connect`` or ``with``.
+
+        Args:
+            url: Absolute (``ws://``, ``wss://``), or appended to ``base_url``.
+            options: Those of the installed WebSocket, such as ``subprotocols`` and ``auto_reconnect``.
+
+        Raises:
+            UnsupportedProtocol: No WebSocket is installed; the message names the distribution to install.
+        """
+        return self._plugins.websocket(self._kind)(url, session=self, **options)
+
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
+
+        Args:
+            request: The request.
+            options: Those of ``send``.
+
+        Raises:
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
+        return response
+
+    @property
+    def runtime(self) -> Runtime:
+        """The leaves in which this session's conversations wait."""
+        return self._runtime
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where plugins send their own events; None where nobody observes."""
+        return self._engine.trace
+
     def build_request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Request:
         """Make the request that ``request`` would send, for ``send``.
 
@@ -218,13 +274,17 @@ class BaseSession(Generic[ResponseT]):
             InvalidURL: The URL cannot be used.
             InvalidRequest: Method, headers or body cannot be sent.
         """
-        return self._build(method, url, checked(options, REQUEST_OPTIONS, "build_request"))
+        return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
+
+    def _known(self, options: frozenset[str]) -> AbstractSet[str]:
+        """The names of options, with those that plugins brought."""
+        return options | self._plugins.options.keys()
 
     def _prepare(self, method: str, url: str | URL, options: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Turn a call into a request and the plan to send it by."""
         if not options:
             return self._with_userinfo(self._build(method, url, options), self._plan, options)
-        given = checked(options, REQUEST_OPTIONS, "request")
+        given = checked(options, self._known(REQUEST_OPTIONS), "request")
         return self._with_userinfo(self._build(method, url, given), self._plan_for(given), given)
 
     def _prepare_to_send(self, request: Request, options: Mapping[str, Any]) -> tuple[Request, Plan]:
@@ -233,12 +293,12 @@ class BaseSession(Generic[ResponseT]):
         Raises:
             TypeError: An option would change the request itself.
         """
-        given = checked(options, SENDING_OPTIONS, "send")
+        given = checked(options, self._known(SENDING_OPTIONS), "send")
         return self._with_userinfo(request, self._plan_for(given), given)
 
     def _build(self, method: str, url: str | URL, given: Mapping[str, Any]) -> Request:
         """Make a request of a call's options and the session's defaults."""
-        target = merge_base(self._base_url, url) if isinstance(url, str) else url
+        target = merge_base(self._base_url, url)
         if self._params:
             target = target.with_query(self._params)
         headers = self.headers.copy()
@@ -286,6 +346,8 @@ class BaseSession(Generic[ResponseT]):
                 changes[name] = given[name]
         if given.get("stream"):
             changes["reading"] = READ_NOTHING
+        if not self._plugins.options.keys().isdisjoint(given):
+            changes["flows"] = self._flows(self._flows_by_option(given))
         if not _ROUTING.isdisjoint(given):
             changes["router"] = self._router_for(given)
         return self._plan.but(**changes) if changes else self._plan

@@ -7,13 +7,16 @@ whole or dead, and the transport knows which.
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import TYPE_CHECKING
 
 from reqivo_core.connection import explained
-from reqivo_core.errors import StreamClosed, TimeoutException
+from reqivo_core.errors import ReqivoError, StreamClosed
 from reqivo_core.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reqivo_core.codings import DecodedBudget, Decoder
     from reqivo_core.headers import Headers
     from reqivo_core.interfaces import Exchange, ResponseBody
@@ -39,11 +42,12 @@ class Body:
 
     __slots__ = (
         "__weakref__",
+        "_at_end",
         "_budget",
         "_counted",
         "_decoder",
         "_exchange",
-        "_is_closed",
+        "_failure",
         "_kept",
         "_lease",
         "_received",
@@ -79,10 +83,13 @@ class Body:
         self._request = request
         self._decoder = decoder
         self._budget = budget
+        if budget is not None:
+            budget.is_whole = False  # until read_all says so
         self._received = 0
         self._counted = 0
         self._started: float | None = None
-        self._is_closed = False
+        self._failure: ReqivoError | None = None
+        self._at_end: list[Callable[[], None]] = []
         self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
         self.warns = False
@@ -104,17 +111,16 @@ class Body:
             StreamClosed: The body was closed before its end.
             RequestError: It broke.
         """
+        if self._failure is not None:
+            raise copy(self._failure)
         if self.is_finished:
-            if self._is_closed:
-                raise StreamClosed("the response was closed before its body was read")
             return b""
         if self._started is None:
             self._started = self._exchange.runtime.now()
         try:
             chunk = await self._source.read_chunk()
         except BaseException as error:
-            self._end()
-            raise explained(error, self._request, self._exchange) from error.__cause__
+            raise self._fail(error) from error.__cause__
         if not chunk:
             self._end()
         else:
@@ -122,6 +128,19 @@ class Body:
             if self._kept is not None:
                 self._keep(chunk)
         return chunk
+
+    def _fail(self, error: BaseException) -> BaseException:
+        """End in an error, which whoever asks again gets again: what came may never be taken for the whole.
+
+        It is kept as a copy, since the error itself refers by its traceback to those who refer to this body.
+        """
+        told = explained(error, self._request, self._exchange)
+        broken_off = StreamClosed("the response was broken off while it was read")
+        self._failure = copy(told) if isinstance(told, ReqivoError) else broken_off
+        if not self.is_finished:
+            self._source.close()
+            self._end()
+        return told
 
     def _keep(self, chunk: bytes) -> None:
         """Keep an encoded body as it came, as long as it is small, for whoever asks for it undecoded afterwards."""
@@ -153,13 +172,15 @@ class Body:
                 self._budget.add(self._received - self._counted, len(data))
                 self._counted = self._received
         except BaseException as error:
-            if not self.is_finished:  # the wire is fine, but what it carries is not
-                self.close()
-            raise explained(error, self._request, self._exchange) from error.__cause__
+            if self._failure is not None:
+                raise
+            raise self._fail(error) from error.__cause__  # the wire is fine, but what it carries is not
         return data
 
     async def _decode_some(self, decoder: Decoder) -> bytes:
         """Decode until there is something to give, one bounded step at a time."""
+        if self._failure is not None:
+            raise copy(self._failure)
         while True:
             if decoder.pending:
                 self._exchange.deadline.left()  # a body that swells inside its codings must not outlast the total
@@ -174,6 +195,8 @@ class Body:
 
     async def read_all(self) -> bytes:
         """Read what is left, decoded."""
+        if self._budget is not None:
+            self._budget.is_whole = True
         first = await self.read_chunk()
         if not first:
             return b""
@@ -198,6 +221,17 @@ class Body:
     async def _give_up(self, deadline: Deadline) -> None:
         if self.is_finished:
             return
+        try:
+            await self._drain(deadline)
+        finally:
+            self._failure = _closed()
+            try:
+                await self._source.aclose()
+            finally:
+                self._end()
+
+    async def _drain(self, deadline: Deadline) -> None:
+        """Read the rest, as far as it is short and comes by the deadline."""
         limit = self._exchange.limits.max_drain
         self._exchange.deadline, kept = deadline, self._exchange.deadline
         try:
@@ -208,39 +242,73 @@ class Body:
                     break
                 drained += len(chunk)
                 self._received += len(chunk)
-        except TimeoutException:
-            pass  # not all of it has come: the connection goes
+        except ReqivoError:
+            pass  # it has not come, or is broken, which nobody asked: the connection goes
         finally:
             self._exchange.deadline = kept
-            self._is_closed = True
-            try:
-                await self._source.aclose()
-            finally:
-                self._end()
 
     def close(self) -> None:
         """Give the body up at once."""
         if not self.is_finished:
-            self._is_closed = True
+            self._failure = _closed()
             self._source.close()
             self._end()
+
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Have something called when the body ends, in whatever way; now if it has.
+
+        Args:
+            callback: It must not raise, wait or take a lock: it may be called by a finalizer.
+        """
+        if self.is_finished:
+            callback()
+        else:
+            self._at_end.append(callback)
 
     def _end(self) -> None:
         self.is_finished = True
         if self._started is not None:
             self._exchange.timings["body"] = self._exchange.runtime.now() - self._started
         self._lease.release()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        while self._at_end:
+            self._at_end.pop()()
 
     def __del__(self) -> None:
-        """A dropped body closes its connection. This may run inside anybody's locks: it takes none and never waits."""
-        if not self.is_finished:
-            self.is_finished = True
-            self._source.close()
-            self._lease.abandon()
-            if self.warns:
-                warnings.warn(
-                    f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
-                    ResourceWarning,
-                    stacklevel=2,
-                    source=self,
-                )
+        """A dropped body gives its connection back. This may run anywhere: it waits for nothing and for no lock."""
+        if self.is_finished:
+            return
+        self.is_finished = True
+        if not self.warns and not self._lease.transport.is_shared:
+            self._drain_at_once()
+        self._source.close()
+        self._lease.abandon()
+        self._tell_end()
+        if self.warns:
+            warnings.warn(
+                f"a streamed response to {self._request!r} was dropped unread: read it, close() it or use 'with'",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    def _drain_at_once(self) -> None:
+        """Read what has arrived of a body that a blocking call left on the wire.
+
+        Reading with a time limit of 0 never suspends. Nobody else uses the connection, as it is not shared.
+        """
+        draining = self._drain(Deadline(_NO_WAIT, self._exchange.runtime.now))
+        try:
+            draining.send(None)
+        except StopIteration:
+            pass
+        except ReqivoError:
+            pass  # the connection is broken, which the transport knows
+        finally:
+            draining.close()
+
+
+def _closed() -> StreamClosed:
+    return StreamClosed("the response was closed before its body was read")

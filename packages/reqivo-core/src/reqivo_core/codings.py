@@ -389,6 +389,7 @@ class DecodedBudget:
     Attributes:
         raw: Octets so far as they came.
         decoded: Octets so far once decoded.
+        is_whole: Whether the body is read whole, so that the ratio counts; whoever streams it never holds it.
     """
 
     def __init__(self, max_body: int | None, ratio: float | None = 200.0, ratio_floor: int = 100 * 1024 * 1024) -> None:
@@ -402,6 +403,7 @@ class DecodedBudget:
         self._max_body = max_body
         self._ratio = ratio
         self._ratio_floor = ratio_floor
+        self.is_whole = True
         self.raw = 0
         self.decoded = 0
 
@@ -423,7 +425,7 @@ class DecodedBudget:
                 f"the body is larger than Limits.max_body={self._max_body} octets; raise the limit or stream the body",
                 phase="body",
             )
-        if self._ratio is not None and self.decoded > max(self._ratio_floor, self._ratio * self.raw):
+        if self._ratio is not None and self.is_whole and self.decoded > max(self._ratio_floor, self._ratio * self.raw):
             raise DecodedSizeExceeded(
                 f"{self.raw} octets have decoded to {self.decoded}, which is more than Limits.decoded_ratio_floor="
                 f"{self._ratio_floor} and more than {self._ratio:g} times as many; "

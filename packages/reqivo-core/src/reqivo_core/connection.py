@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import (
     ReadError,
-    ReadTimeout,
-    ReqivoError,
     RequestError,
     ServerDisconnected,
     TimeoutException,
@@ -69,10 +67,8 @@ def may_send_again(error: BaseException, request: Request, *, is_reused: bool, a
         return False
     if error.unprocessed:
         return True
-    is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not getattr(
-        error, "response_started", False
-    )
-    return is_stale and is_reused and request.is_idempotent and not isinstance(error, ReadTimeout)
+    is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not error.response_started
+    return is_stale and is_reused and request.is_idempotent
 
 
 class LeasedStream(NetworkStream):
@@ -110,6 +106,10 @@ class LeasedStream(NetworkStream):
         """See NetworkStream."""
         return self._stream.is_readable()
 
+    def is_writable(self) -> bool:
+        """See NetworkStream."""
+        return self._stream.is_writable()
+
     def get_info(self, name: str) -> Any:
         """See NetworkStream."""
         return self._stream.get_info(name)
@@ -117,6 +117,3 @@ class LeasedStream(NetworkStream):
     def __del__(self) -> None:
         self._stream.close()
         self._lease.abandon()
-
-
-__all__ = ["MAX_ATTEMPTS", "LeasedStream", "ReqivoError", "explained", "may_send_again"]

@@ -6,10 +6,10 @@ than the connect timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from reqivo_core.address_cache import AddressCache
 from reqivo_core.errors import (
     ConnectTimeout,
     PoolTimeout,
@@ -24,7 +24,7 @@ from reqivo_core.interfaces import Address, Exchange, NetworkStream, Runtime, Tr
 from reqivo_core.proxies import open_tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from reqivo_core.limits import Limits
     from reqivo_core.plugins import PluginSet
@@ -36,8 +36,15 @@ SECURE_SCHEMES = frozenset({"https", "wss"})
 HTTP11 = "http/1.1"
 HTTP2 = "h2"
 
-AddressCheck = Callable[[str, Address], None]
-"""Called with the host that was asked for and each address before it is dialled; raises to refuse it."""
+
+class AddressCheck(Protocol):
+    """Decides which addresses may be reached; ``address_guard=`` takes one."""
+
+    def check(self, host: str, address: Address) -> None:
+        """Raise to refuse an address, of the host that was asked for, before it is dialled."""
+
+    def check_proxied(self, origin: Origin, proxy: Proxy) -> None:
+        """Raise to refuse a request that a proxy would carry to an address that nobody here sees."""
 
 
 def eligible(specs: Sequence[TransportSpec], route: Route) -> list[TransportSpec]:
@@ -99,7 +106,7 @@ class Dialer:
             options: The session's options for transports.
             resolve: Addresses to use instead of DNS: a map from host (or ``host:port``) to an address, ``(address,
                 port)`` or a list of either; or a function of host and port that returns such, or None to ask DNS.
-            address_check: Looks at each address before it is dialled.
+            address_check: Looks at each address before it is dialled. A proxy's own is the user's choice.
         """
         self._runtime = runtime
         self._plugins = plugins
@@ -107,6 +114,7 @@ class Dialer:
         self._options = options
         self._resolve = resolve
         self._address_check = address_check
+        self._cache = AddressCache(limits.max_dns_entries, limits.dns_ttl)
 
     async def dial(self, origin: Origin, route: Route, exchange: Exchange, on_change: Callable[[], None]) -> Transport:
         """Open a connection.
@@ -152,9 +160,11 @@ class Dialer:
     ) -> Transport:
         """Connect, tunnel, encrypt and choose the transport."""
         is_secure = origin.scheme in SECURE_SCHEMES or specs[0].is_secure
+        if route.proxy is not None and self._address_check is not None:
+            self._address_check.check_proxied(origin, route.proxy)
         if route.proxy is None:
             stream = await self._connect(origin, route, exchange, deadline)
-        elif is_secure or origin.scheme != "http" or route.proxy.url.scheme not in ("http", "https"):
+        elif is_secure or route.is_tunnelled or origin.scheme != "http" or not _is_http(route.proxy):
             stream = await self._tunnel(route.proxy, origin, route, exchange, deadline)
         else:
             stream = await self._connect_proxy(route.proxy, route, exchange, deadline)
@@ -177,15 +187,26 @@ class Dialer:
         if route.socket_path is not None:
             with _phase(exchange, "connect", {"path": route.socket_path}):
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
+        addresses = await self._looked_up(origin, exchange, deadline, is_checked=route.proxy is None)
+        with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
+            try:
+                return await self._runtime.connect_tcp(
+                    interleaved(addresses), deadline.left(), local_address=route.local_address
+                )
+            except RequestError:
+                self._cache.forget(origin.host)  # it may have moved
+                raise
+
+    async def _looked_up(
+        self, origin: Origin, exchange: Exchange, deadline: Deadline, *, is_checked: bool = True
+    ) -> list[Address]:
+        """An origin's addresses, none of them refused."""
         with _phase(exchange, "dns", {"host": origin.host}):
             addresses = await self._addresses(origin.host, origin.port, deadline)
-        if self._address_check is not None:
+        if self._address_check is not None and is_checked:
             for address in addresses:
-                self._address_check(origin.host, address)
-        with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
-            return await self._runtime.connect_tcp(
-                interleaved(addresses), deadline.left(), local_address=route.local_address
-            )
+                self._address_check.check(origin.host, address)
+        return addresses
 
     async def _addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Look a host up: first where the session says, then in DNS."""
@@ -195,12 +216,22 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._runtime.resolve(host, port, deadline.left())
+            return await self._looked_up(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
             target, target_port = one if isinstance(one, tuple) else (one, port)
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
+        return addresses
+
+    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+        """Ask DNS, or remember what it said."""
+        known = self._cache.get(host, self._runtime.now())
+        if known is not None:
+            return [Address(address.host, port) for address in known]
+        addresses = await self._runtime.resolve(host, port, deadline.left())
+        if addresses != [Address(host, port)]:  # nobody has to remember what an address is the address of
+            self._cache.put(host, addresses, self._runtime.now())
         return addresses
 
     async def _connect_proxy(self, proxy: Proxy, route: Route, exchange: Exchange, deadline: Deadline) -> NetworkStream:
@@ -219,8 +250,11 @@ class Dialer:
             try:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
+                    if getattr(tunnel, "wants_address", False):
+                        address = (await self._looked_up(origin, exchange, deadline))[0]
+                        origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
-                if proxy.url.scheme not in ("http", "https"):
+                if not _is_http(proxy):
                     raise UnsupportedProtocol(
                         f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
                         phase="proxy",
@@ -256,6 +290,11 @@ class Dialer:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_http(proxy: Proxy) -> bool:
+    """Whether a proxy is spoken to in HTTP."""
+    return proxy.url.scheme in ("http", "https")
 
 
 def _without_negotiation(specs: Sequence[TransportSpec], route: Route) -> TransportSpec:

@@ -98,6 +98,10 @@ class ResponseLike(Protocol):
     request: Request
 
     @property
+    def is_error(self) -> bool:
+        """Whether the status is an error's."""
+
+    @property
     def body_reader(self) -> Body | None:
         """The body, if it is still to be read."""
 
@@ -105,7 +109,7 @@ class ResponseLike(Protocol):
         """Read the body whole."""
 
     async def drop(self) -> None:
-        """Give the body up, saving the connection if the rest is short."""
+        """Give the body up, saving the connection if the rest is short. Errors of the body's are nobody's concern."""
 
     def raise_for_status(self) -> Any:
         """Raise if the status is an error."""
@@ -120,6 +124,7 @@ class Engine(Generic[R]):
     Attributes:
         request_hooks: The user's own hooks, called with method, url and headers.
         response_hooks: The user's own hooks, called with the response.
+        trace: Where events go; None where nobody observes.
     """
 
     def __init__(
@@ -142,7 +147,7 @@ class Engine(Generic[R]):
         self._jar = jar
         self._make_response = make_response
         self._adopt_response = adopt_response
-        self._trace: Trace | None = self._emit if plugins.trace else None
+        self.trace: Trace | None = self._emit if plugins.trace else None
         self.request_hooks: list[Callable[..., Any]] = []
         self.response_hooks: list[Callable[..., Any]] = []
 
@@ -161,7 +166,7 @@ class Engine(Generic[R]):
             SessionClosed: The session was closed.
         """
         runtime = self._runtime
-        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self._trace)
+        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self.trace)
         started = runtime.now()
         try:
             if self._pool.is_closed:
@@ -171,11 +176,7 @@ class Engine(Generic[R]):
             if self._plugins.prepare_request or self.request_hooks:
                 await self._prepare(request)
             response = await self._follow(request, plan, exchange, started)
-            try:
-                return await self._finish(response, plan)
-            except BaseException:
-                await _drop_quietly(response)
-                raise
+            return await self._finish(response, plan)
         except ReqivoError as error:
             told = explained(error, request, exchange)
             for hook in self._plugins.request_failed:
@@ -202,20 +203,26 @@ class Engine(Generic[R]):
             request.method, request.url, request.headers = amended.method, amended.url, amended.headers
 
     async def _finish(self, response: R, plan: Plan) -> R:
-        """Read the body as far as wanted, check the status if wanted, show the user's hooks."""
-        body = response.body_reader
-        if body is not None:
-            if plan.reading == READ_ALL or (plan.reading == READ_SMALL and _is_small(body.length)):
-                await response.load()
-            body.warns = plan.reading == READ_NOTHING
-        for hook in tuple(self.response_hooks):
-            changed = hook(response)
-            if inspect.isawaitable(changed):
-                changed = await changed
-            if changed is not None and changed is not response:
-                response = self._adopt_response(changed)
-        if plan.raises_for_status:
-            response.raise_for_status()
+        """Read the body as far as wanted, show the user's hooks, check the status if wanted."""
+        try:
+            body = response.body_reader
+            if body is not None:
+                if _is_to_be_read(body, response, plan):
+                    await response.load()
+                body.warns = plan.reading == READ_NOTHING
+            for hook in tuple(self.response_hooks):
+                changed = hook(response)
+                if inspect.isawaitable(changed):
+                    changed = await changed
+                if changed is not None and changed is not response:
+                    replaced, response = response, self._adopt_response(changed)
+                    if response.body_reader is not replaced.body_reader:
+                        await replaced.drop()
+            if plan.raises_for_status:
+                response.raise_for_status()
+        except BaseException:
+            await response.drop()
+            raise
         return response
 
     async def _follow(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
@@ -285,7 +292,7 @@ class Engine(Generic[R]):
         finally:
             flow.close()
             if last is not None:
-                await _drop_quietly(last)
+                await last.drop()
 
     async def _obey(self, command: Any, exchange: Exchange, flow: Flow) -> Any:
         """Do what a flow yielded other than a request."""
@@ -293,6 +300,8 @@ class Engine(Generic[R]):
             left = exchange.deadline.left()
             if left is not None and left < command.seconds:
                 raise exchange.deadline.expired()
+            if command.dropping is not None:
+                await command.dropping.drop()
             return await self._runtime.sleep(command.seconds)
         if isinstance(command, ReadBody):
             await command.response.load()
@@ -326,8 +335,8 @@ class Engine(Generic[R]):
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
-                if getattr(error, "requires_http11", False):
-                    key = plan.router.remember_http11(request.url.origin)
+                if isinstance(error, RequestError) and error.requires_http11:
+                    key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
                 continue
             try:
@@ -339,7 +348,7 @@ class Engine(Generic[R]):
 
     def _key(self, request: Request, plan: Plan) -> ConnectionKey:
         """The identity of the connection that the request needs."""
-        key = plan.router.key(request.url.origin)
+        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
         if key.may_share is None:
             specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
             key.may_share = may_share(specs, key.origin, key.route)
@@ -352,7 +361,7 @@ class Engine(Generic[R]):
         if self._jar:
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
-        proxy = key.route.proxy if key.origin.scheme == "http" else None
+        proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
         secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
         if cookies is None and secret is None:
             return request
@@ -408,13 +417,8 @@ class Engine(Generic[R]):
             hook(event)
 
 
-def _is_small(length: int | None) -> bool:
-    return length is not None and length <= SMALL_BODY
-
-
-async def _drop_quietly(response: Any) -> None:
-    """Give a response up on the way out of an error, which must not be hidden by another."""
-    try:
-        await response.drop()
-    except RequestError:
-        pass
+def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:
+    """Whether a body is read before the response is handed over: what an error says belongs to the error."""
+    if plan.reading != READ_SMALL:
+        return plan.reading == READ_ALL
+    return body.length is not None and body.length <= SMALL_BODY or plan.raises_for_status and response.is_error

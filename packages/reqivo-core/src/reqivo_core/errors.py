@@ -60,9 +60,13 @@ class RequestError(ReqivoError):
         request: The request that failed, once it is known.
         phase: What was going on: ``dns``, ``connect``, ``tls``, ``proxy``, ``pool``, ``write``, ``read``, ``body`` …
         unprocessed: The server provably did not act on the request, so any method may be sent again.
+        response_started: Octets of the answer had already come, so the request may not be sent again.
+        requires_http11: The server wants the request over HTTP/1.1 (RFC 9113 §7, HTTP_1_1_REQUIRED).
     """
 
     unprocessed = False
+    response_started = False
+    requires_http11 = False
 
     def __init__(self, message: str, *, request: Request | None = None, phase: str | None = None) -> None:
         super().__init__(message)

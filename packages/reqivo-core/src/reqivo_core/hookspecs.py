@@ -41,6 +41,26 @@ def reqivo_register_tunnels() -> Mapping[str, Tunnel]:
 
 
 @hookspec
+def reqivo_register_websockets() -> Mapping[str, Callable[[], type]]:
+    """Give WebSockets: ``blocking`` and ``async`` → what gives the class that ``session.websocket`` makes one of.
+
+    The class is called with the URL, ``session=`` and the options of the call.
+    """
+    return {}
+
+
+@hookspec
+def reqivo_register_options() -> Mapping[str, Callable[[Any, Any], Flow | None]]:
+    """Give options of sessions and requests that are flows: name → what makes the flow (None: none is needed).
+
+    It is called with the option's value and the session: once for a session, and for each request that gives the
+    option, whose flow then takes the place of the session's. These flows run inside redirects and outside all others,
+    in the order of the mapping; a request without them costs nothing.
+    """
+    return {}
+
+
+@hookspec
 def reqivo_register_flows(session: Any) -> Iterable[Flow]:
     """Give flows for this session, outermost first. They run inside redirects and outside authentication."""
     return ()

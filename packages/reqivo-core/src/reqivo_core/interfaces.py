@@ -109,6 +109,10 @@ class NetworkStream(ABC):
     def is_readable(self) -> bool:
         """Whether a read would return at once: octets arrived, or the peer has ended or broken the connection."""
 
+    def is_writable(self) -> bool:
+        """Whether the peer (or what is buffered on the way to it) would take a few octets at once, as far as known."""
+        return True
+
     def get_info(self, name: str) -> Any:
         """Facts about the connection: ``peername``, ``sockname``, ``socket``, ``ssl_object``, ``alpn_protocol``.
 
@@ -421,11 +425,16 @@ class TransportSpec:
 class Sleep:
     """What a flow yields to wait (back-off, ``Retry-After``, rate limits).
 
+    Where the request's deadline does not leave so much time, a TotalTimeout is raised at once, without waiting; a flow
+    may catch it.
+
     Attributes:
         seconds: How long.
+        dropping: A response to give up before, unless there is no time to wait: its connection is not held meanwhile.
     """
 
     seconds: float
+    dropping: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,4 +468,8 @@ Flow: TypeAlias = "Callable[[Request], FlowGenerator]"
 """A plain generator function: ``response = yield request`` sends, ``return response`` ends. One serves both worlds."""
 
 Tunnel: TypeAlias = "Callable[[NetworkStream, Proxy, Origin, Deadline], Awaitable[NetworkStream]]"
-"""Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin."""
+"""Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin.
+
+Where the function has a true attribute ``wants_address``, the origin's host is an IP address, resolved as the session
+resolves names; without it, it is what the URL says, for the proxy to resolve.
+"""

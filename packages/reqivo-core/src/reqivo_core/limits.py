@@ -50,6 +50,7 @@ class Limits:
         max_control_frames: HTTP/2 control frames without progress.
         max_encoder_table: HTTP/2 header compression memory that a server may make us use.
         max_dns_entries: Host names whose addresses are remembered.
+        dns_ttl: Seconds for which they are; 0 asks the resolver for every connection.
     """
 
     max_connections: int | None = 100
@@ -71,6 +72,7 @@ class Limits:
     max_control_frames: int = 1000
     max_encoder_table: int = 64 * KIB
     max_dns_entries: int = 1024
+    dns_ttl: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a limit.

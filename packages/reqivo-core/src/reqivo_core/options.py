@@ -8,8 +8,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from reqivo_core.auth import AuthTypes
+    from reqivo_core.dialing import AddressCheck
     from reqivo_core.headers import HeaderTypes
     from reqivo_core.interfaces import Runtime
     from reqivo_core.limits import Limits
@@ -47,6 +49,7 @@ class RequestOptions(TypedDict, total=False):
     allow_redirects: bool
     max_redirects: int
     retries: Any
+    compress: str | None
     proxy: ProxyTypes
     proxies: Mapping[str, ProxyTypes]
     verify: Verify
@@ -84,6 +87,7 @@ class SessionOptions(TypedDict, total=False):
     allow_redirects: bool
     max_redirects: int
     retries: Any
+    compress: str | None
     raise_for_status: bool
     plugins: Iterable[Any]
     runtime: Runtime | None
@@ -93,13 +97,16 @@ class SessionOptions(TypedDict, total=False):
     resolve: Any
     local_address: str | None
     socket_path: str | os.PathLike[str] | None
-    address_guard: Any
+    address_guard: AddressCheck | None
 
+
+FROM_PLUGINS = {"compress": "reqivo", "retries": "reqivo"}
+"""Options that are named here for editors alone: a plugin brings them, and this distribution holds it."""
 
 ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
 """Names of other libraries that are accepted and stay so."""
 
-REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__)
+REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__) - FROM_PLUGINS.keys()
 SENDING_OPTIONS = REQUEST_OPTIONS - {
     "params",
     "headers",
@@ -111,10 +118,10 @@ SENDING_OPTIONS = REQUEST_OPTIONS - {
     "files",
     "extensions",
 }
-SESSION_OPTIONS = frozenset(SessionOptions.__annotations__)
+SESSION_OPTIONS = frozenset(SessionOptions.__annotations__) - FROM_PLUGINS.keys()
 
 
-def checked(options: Mapping[str, Any], known: frozenset[str], where: str) -> dict[str, Any]:
+def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> dict[str, Any]:
     """Refuse unknown keywords and translate aliases.
 
     Args:
@@ -130,6 +137,8 @@ def checked(options: Mapping[str, Any], known: frozenset[str], where: str) -> di
         if name not in known:
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
+            if name in FROM_PLUGINS:
+                hint = f" without a plugin that is not installed; pip install {FROM_PLUGINS[name]}"
             raise TypeError(f"{where}: there is no option {name!r}{hint}")
         target = ALIASES.get(name, name)
         if target in result:

@@ -24,13 +24,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
 from reqivo_core import hookspecs
 from reqivo_core.errors import PluginError, UnsupportedProtocol
 from reqivo_core.interfaces import TransportSpec
+from reqivo_core.urls import HTTP_EQUIVALENTS
 
 if TYPE_CHECKING:
     from reqivo_core.codings import Codings
@@ -41,9 +42,10 @@ DISABLE_VARIABLE = "REQIVO_DISABLE_PLUGINS"
 OWN_DISTRIBUTIONS = frozenset({"reqivo", "reqivo-core", "reqivo-http11", "reqivo-http2", "reqivo-ws"})
 """Whose plugins ``REQIVO_DISABLE_PLUGINS=all`` spares, for without transports there is no client."""
 
-_SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11", "ws": "reqivo-ws", "wss": "reqivo-ws"}
+_SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11"}
 
 Hook = Callable[..., Any]
+OptionFlow: TypeAlias = "Callable[[Any, Any], Flow | None]"
 
 
 class PluginSet:
@@ -53,6 +55,8 @@ class PluginSet:
         specs: The transports, preferred ones first.
         codings: Factories of decoders by content-coding.
         tunnels: Ways through proxies by scheme.
+        websockets: What gives the class of a WebSocket by kind: ``blocking`` and ``async``.
+        options: What makes a flow of an option's value, by the option's name.
         prepare_request: Hooks, in calling order; so too the attributes that follow.
         response_received: See above.
         request_failed: See above.
@@ -68,6 +72,8 @@ class PluginSet:
         self.specs: list[TransportSpec] = []
         self.codings: dict[str, Callable[[], Any]] = {}
         self.tunnels: dict[str, Tunnel] = {}
+        self.websockets: dict[str, Callable[[], type]] = {}
+        self.options: dict[str, OptionFlow] = {}
         for name, plugin in plugins:
             self._add(name, plugin)
         self.specs.sort(key=lambda spec: -spec.priority)
@@ -87,8 +93,10 @@ class PluginSet:
             self._manager.register(plugin, name)
             self._manager.check_pending()
             specs = _specs_of(plugin)
-            codings = dict(plugin.reqivo_register_codings()) if hasattr(plugin, "reqivo_register_codings") else {}
-            tunnels = dict(plugin.reqivo_register_tunnels()) if hasattr(plugin, "reqivo_register_tunnels") else {}
+            codings, tunnels, websockets, options = (
+                dict(getattr(plugin, f"reqivo_register_{kind}", dict)())
+                for kind in ("codings", "tunnels", "websockets", "options")
+            )
         except Exception as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -99,6 +107,8 @@ class PluginSet:
         self.specs.extend(specs)
         self.codings.update(codings)
         self.tunnels.update(tunnels)
+        self.websockets.update(websockets)
+        self.options.update(options)
 
     def _resolve(self, hook: str, *arguments: str) -> tuple[Hook, ...]:
         """The implementations of a hook as functions that take all its arguments by position."""
@@ -117,7 +127,11 @@ class PluginSet:
         """
         specs = [spec for spec in self.specs if scheme in spec.schemes]
         if not specs:
-            distribution = _SERVED_BY.get(scheme)
+            if scheme in HTTP_EQUIVALENTS and self.websockets:
+                raise UnsupportedProtocol(
+                    f"{scheme}:// is no scheme for requests: open a WebSocket with session.websocket(url)"
+                )
+            distribution = "reqivo-ws" if scheme in HTTP_EQUIVALENTS else _SERVED_BY.get(scheme)
             remedy = (
                 f"install it: pip install {distribution}"
                 if distribution
@@ -125,6 +139,19 @@ class PluginSet:
             )
             raise UnsupportedProtocol(f"no installed transport serves {scheme}:// URLs; {remedy}")
         return specs
+
+    def websocket(self, kind: str) -> type:
+        """The class of a WebSocket.
+
+        Args:
+            kind: ``blocking`` or ``async``.
+
+        Raises:
+            UnsupportedProtocol: There is none; the message names the distribution to install.
+        """
+        if kind not in self.websockets:
+            raise UnsupportedProtocol("no installed plugin speaks WebSocket; install one: pip install reqivo-ws")
+        return self.websockets[kind]()
 
     def list_hooks(self, plugin: Any) -> list[str]:
         """The names of the hooks that a plugin implements."""

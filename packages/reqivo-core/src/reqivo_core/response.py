@@ -68,14 +68,14 @@ class Response(BaseResponse):
         return self._json(**options)
 
     def read(self, amount: int | None = None, *, decode_content: bool = True) -> bytes:
-        """Read the body, or what is left of it.
+        """Read the body, or what is left of it; ``b""`` at its end, as with a file.
 
         Args:
-            amount: Octets to read at most; None for all.
+            amount: Octets to read at most; None (or a negative number) for all.
             decode_content: Whether to undo content-codings.
 
         Raises:
-            StreamConsumed: It was read as a stream before.
+            StreamConsumed: It was iterated over before.
             RequestError: Reading failed.
         """
         return run_blocking(self._read(amount, decode_content))

@@ -47,6 +47,7 @@ class Route:
         socket_path: A Unix socket to connect to instead of the origin's address.
         http1: Whether HTTP/1.1 may be spoken.
         http2: None if it may, True if it must, False if it must not.
+        is_tunnelled: Whether even what needs no TLS goes through a tunnel of the proxy's (RFC 6455 §4.1).
     """
 
     tls: TlsConfig = field(default_factory=TlsConfig)
@@ -55,6 +56,7 @@ class Route:
     socket_path: str | None = None
     http1: bool = True
     http2: bool | None = None
+    is_tunnelled: bool = False
 
 
 class ConnectionKey:
@@ -101,21 +103,35 @@ class Router:
         self.route = route
         self.select_proxy = select_proxy
         self._keys: dict[Origin, ConnectionKey] = {}
+        self._upgrade_keys: dict[Origin, ConnectionKey] = {}
 
-    def key(self, origin: Origin) -> ConnectionKey:
-        """The identity of a connection to an origin."""
-        key = self._keys.get(origin)
+    def key(self, origin: Origin, is_upgrade: bool = False) -> ConnectionKey:
+        """The identity of a connection to an origin.
+
+        Args:
+            origin: The origin.
+            is_upgrade: Whether the connection is to become something else, which a forward proxy could not relay.
+        """
+        keys = self._upgrade_keys if is_upgrade else self._keys
+        key = keys.get(origin)
         if key is None:
             route = self.route
             if self.select_proxy is not None and route.socket_path is None:
                 route = replace(route, proxy=self.select_proxy(origin))
-            if len(self._keys) >= self.CACHE_SIZE:
-                self._keys.clear()
-            key = self._keys[origin] = ConnectionKey(origin, route)
+            if is_upgrade and route.proxy is not None and origin.scheme == "http":
+                route = replace(route, is_tunnelled=True)
+            if len(keys) >= self.CACHE_SIZE:
+                keys.clear()
+            key = keys[origin] = ConnectionKey(origin, route)
         return key
 
-    def remember_http11(self, origin: Origin) -> ConnectionKey:
-        """Speak HTTP/1.1 to an origin from now on (it answered HTTP_1_1_REQUIRED, RFC 9113 §7)."""
-        key = ConnectionKey(origin, replace(self.key(origin).route, http2=False))
-        self._keys[origin] = key
+    def remember_http11(self, origin: Origin, is_upgrade: bool = False) -> ConnectionKey:
+        """Speak HTTP/1.1 to an origin from now on (it answered HTTP_1_1_REQUIRED, RFC 9113 §7).
+
+        Args:
+            origin: The origin.
+            is_upgrade: Whether it is upgrades that it does not take in HTTP/2 (RFC 8441); other requests do not mind.
+        """
+        key = ConnectionKey(origin, replace(self.key(origin, is_upgrade).route, http2=False))
+        (self._upgrade_keys if is_upgrade else self._keys)[origin] = key
         return key

@@ -30,6 +30,7 @@ class Session(BaseSession[Response]):
             print(session.get("/users").json())
     """
 
+    _kind = "blocking"
     _response_class = Response
     _reading = READ_SMALL
 

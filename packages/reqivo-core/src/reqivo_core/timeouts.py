@@ -187,7 +187,9 @@ class Deadline:
 
     def expired(self) -> TotalTimeout:
         """The error to raise when time is up."""
-        return TotalTimeout(f"the request did not finish within its total of {self.timeout.total:g} s", phase="total")
+        total = self.timeout.total
+        within = "the time of its phase" if total is None else f"its total of {total:g} s"  # None: see narrowed()
+        return TotalTimeout(f"the request did not finish within {within}", phase="total")
 
     def narrowed(self, seconds: float | None) -> Deadline:
         """A deadline for one phase made of several waits (connecting): the nearer of this one and ``seconds`` from now.

@@ -124,7 +124,7 @@ class Conversation:
                 return await self._read_head()
             except RequestError:
                 pass  # there is no answer: the error to raise is the first one
-        vars(error)["response_started"] = self._receiver.has_begun
+        error.response_started = self._receiver.has_begun
         return None
 
     async def _await_continue(self) -> Head | None:
@@ -166,7 +166,7 @@ class Conversation:
         except ReadError as error:
             if not self._receiver.has_begun:
                 raise disconnected(f"the server closed the connection without answering ({error})", "read") from error
-            vars(error)["response_started"] = True
+            error.response_started = True
             raise
         if not data:
             raise self._receiver.end()

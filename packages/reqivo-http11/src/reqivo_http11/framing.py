@@ -71,7 +71,7 @@ def malformed(what: str, data: bytes) -> RemoteProtocolError:
 def disconnected(message: str, phase: str) -> ServerDisconnected:
     """The error for a connection that ended before the first octet of an answer."""
     error = ServerDisconnected(message, phase=phase)
-    vars(error)["response_started"] = False
+    error.response_started = False
     return error
 
 

@@ -80,6 +80,7 @@ class HttptoolsCodec(Codec):
             return self.receive_head(repaired)
         head = self._head
         fields = head.fields
+        head.fields = []
         if b" \r\n" in section or b"\t\r\n" in section:
             fields = [(name, value.rstrip(b" \t")) for name, value in fields]
         return Head(parser.get_http_version(), parser.get_status_code(), b"".join(head.reason).strip(b" \t"), fields)

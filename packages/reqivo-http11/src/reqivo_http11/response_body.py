@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import ReadError, RequestError, StreamClosed
@@ -63,13 +64,13 @@ class Http11Body(ResponseBody):
             return chunk
         if self._is_over:
             if self._error is not None:
-                raise self._error
+                raise copy(self._error)  # a fresh one: a traceback refers to those who refer to this body
             return b""
         try:
             return await self._read_on()
         except BaseException as error:
             if isinstance(self._error, StreamClosed):  # by another thread, and this is what it came to here
-                raise self._error from error
+                raise copy(self._error) from error
             self._break(error)
             raise
 
@@ -101,7 +102,7 @@ class Http11Body(ResponseBody):
         """No more will come, and nobody may take what came for the whole."""
         self._is_over = True
         if isinstance(error, RequestError | StreamClosed):
-            self._error = error
+            self._error = copy(error)
         else:
             self._error = StreamClosed("the response body was broken off while it was read")
         self._on_end(False)

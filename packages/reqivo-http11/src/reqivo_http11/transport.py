@@ -141,7 +141,7 @@ class Http11Transport(Transport):
             extensions["network_stream"] = self._hand_over()
             body = Http11Body(LengthReceiver(0), b"", self._stream, exchange, lambda is_clean: None)
         else:
-            body = Http11Body(receiver.body(), receiver.rest, self._stream, exchange, self._end_exchange)
+            body = Http11Body(receiver.body(), receiver.take_rest(), self._stream, exchange, self._end_exchange)
         return IncomingResponse(
             head.status,
             head.reason.decode("latin-1"),
@@ -154,7 +154,7 @@ class Http11Transport(Transport):
     def _hand_over(self) -> NetworkStream:
         """Leave the connection to another protocol: it will never carry a request again."""
         self._is_closing = True
-        rest = self._receiver.rest
+        rest = self._receiver.take_rest()
         return UpgradedStream(self._stream, rest) if rest else self._stream
 
     def _end_exchange(self, is_clean: bool) -> None:

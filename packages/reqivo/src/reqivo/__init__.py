@@ -83,7 +83,12 @@ from reqivo_core import (
 )
 
 if TYPE_CHECKING:
+    from reqivo.address_guard import AddressGuard, AddressRefused
     from reqivo.client import AsyncReqivo, Reqivo
+    from reqivo.digest import DigestAuth
+    from reqivo.netrc_auth import NetrcAuth
+    from reqivo.rate_limits import ConcurrencyLimit, RateLimiter
+    from reqivo.retries import Retry
     from reqivo_core import AsyncResponse, AsyncSession
 
     Client = Reqivo
@@ -92,6 +97,8 @@ if TYPE_CHECKING:
 __version__ = _version("reqivo")
 
 __all__ = [
+    "AddressGuard",
+    "AddressRefused",
     "AsyncClient",
     "AsyncReqivo",
     "AsyncResponse",
@@ -101,6 +108,7 @@ __all__ = [
     "BodyTooLarge",
     "CertificateError",
     "Client",
+    "ConcurrencyLimit",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionClosed",
@@ -111,6 +119,7 @@ __all__ = [
     "DNSError",
     "DecodeError",
     "DecodedSizeExceeded",
+    "DigestAuth",
     "HTTPStatusError",
     "HandshakeError",
     "Headers",
@@ -122,12 +131,14 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MessageTooBig",
+    "NetrcAuth",
     "NetworkError",
     "PluginError",
     "PoolTimeout",
     "ProtocolError",
     "Proxy",
     "ProxyError",
+    "RateLimiter",
     "ReadBody",
     "ReadError",
     "ReadTimeout",
@@ -138,6 +149,7 @@ __all__ = [
     "Request",
     "RequestError",
     "Response",
+    "Retry",
     "ServerDisconnected",
     "Session",
     "SessionClosed",
@@ -173,18 +185,34 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AddressGuard": ("reqivo.address_guard", "AddressGuard"),
+    "AddressRefused": ("reqivo.address_guard", "AddressRefused"),
     "AsyncClient": ("reqivo.client", "AsyncReqivo"),
     "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
     "AsyncResponse": ("reqivo_core", "AsyncResponse"),
     "AsyncSession": ("reqivo_core", "AsyncSession"),
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
+    "Retry": ("reqivo.retries", "Retry"),
+    "ConcurrencyLimit": ("reqivo.rate_limits", "ConcurrencyLimit"),
+    "RateLimiter": ("reqivo.rate_limits", "RateLimiter"),
+    "DigestAuth": ("reqivo.digest", "DigestAuth"),
+    "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
 }
 """What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
 
 
+_WEBSOCKETS = {"AsyncWebSocket": "async", "WebSocket": "blocking"}
+"""What is found by entry point; ``reqivo`` never imports a transport."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load a name of ``_LAZY``."""
+    """Load a name of ``_LAZY``, or a WebSocket from whichever distribution brings it."""
+    if name in _WEBSOCKETS:
+        from reqivo_core.plugins import plugin_set
+
+        globals()[name] = websocket = plugin_set().websocket(_WEBSOCKETS[name])
+        return websocket
     if name not in _LAZY:
         raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
     from importlib import import_module

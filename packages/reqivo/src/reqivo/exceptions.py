@@ -1,5 +1,6 @@
 """The errors of reqivo, each also in ``reqivo`` itself."""
 
+from reqivo.address_guard import AddressRefused
 from reqivo_core.errors import (
     BodyTooLarge,
     CertificateError,
@@ -49,6 +50,7 @@ from reqivo_core.errors import (
 )
 
 __all__ = [
+    "AddressRefused",
     "BodyTooLarge",
     "CertificateError",
     "ConnectError",

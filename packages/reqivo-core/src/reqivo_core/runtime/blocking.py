@@ -79,18 +79,18 @@ class BlockingStream(NetworkStream):
         "_is_reading",
         "_is_writing",
         "_peer",
-        "_pid",
         "_socket",
         "_wait_idle",
         "_wait_readable",
         "_wait_writable",
+        "_world",
     )
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._peer = peer
-        self._pid = os.getpid()
+        self._world = _world
         # A poll object serves one caller at a time, hence one for each of those that may come at once.
         self._wait_readable = _wait_for(sock, False)
         self._wait_idle = _wait_for(sock, False)
@@ -104,8 +104,8 @@ class BlockingStream(NetworkStream):
         """See :meth:`NetworkStream.read`."""
         self._is_reading = True
         try:
-            if self._is_closed:
-                raise sockets.read_error(self._peer, sockets.closed_here())
+            if self._is_closed or self._world is not _world:
+                raise sockets.read_error(self._peer, self._why_unusable())
             if self._has_more or timeout == 0 or self._wait_readable(_milliseconds(timeout)):
                 data = self._socket.recv(max_bytes)
                 # A full buffer means that there is probably more: the next read goes straight to it.
@@ -128,8 +128,8 @@ class BlockingStream(NetworkStream):
         """See :meth:`NetworkStream.write`."""
         self._is_writing = True
         try:
-            if self._is_closed:
-                raise sockets.write_error(self._peer, sockets.closed_here())
+            if self._is_closed or self._world is not _world:
+                raise sockets.write_error(self._peer, self._why_unusable())
             sent = self._socket.send(data)
             if sent == len(data) or self._send_rest(memoryview(data)[sent:], timeout):
                 return
@@ -172,7 +172,7 @@ class BlockingStream(NetworkStream):
         if self._is_closed:
             return
         self._is_closed = True
-        if os.getpid() != self._pid:
+        if self._world is not _world:
             # After a fork the connection is the parent's as well, and those who read here are threads of the parent.
             self._socket.close()
         elif self._is_reading or self._is_writing:
@@ -183,6 +183,10 @@ class BlockingStream(NetworkStream):
         else:
             self._socket.close()
 
+    def _why_unusable(self) -> OSError:
+        """Why nothing can be read or written. What a forked child took would be missing in the parent."""
+        return sockets.closed_here() if self._is_closed else OSError("it belongs to the process that forked this one")
+
     def _release(self) -> None:
         """Close the descriptor once nobody uses it: whoever leaves last does it."""
         if not self._is_reading and not self._is_writing:
@@ -190,13 +194,17 @@ class BlockingStream(NetworkStream):
 
     def is_readable(self) -> bool:
         """See :meth:`NetworkStream.is_readable`."""
-        if self._is_closed:
+        if self._is_closed or self._world is not _world:
             return True
         try:
             return bool(self._wait_idle(0))
         except RuntimeError:
             # Another thread is asking the same poll object at this moment.
             return bool(_wait_for(self._socket, False)(0))
+
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return self._is_closed or bool(_wait_for(self._socket, True)(0))
 
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
@@ -241,7 +249,7 @@ def _enter_child() -> None:
     _world = _World()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # only Windows has none
     os.register_at_fork(after_in_child=_enter_child)
 
 
@@ -318,7 +326,6 @@ class _Race:
         self._stagger = stagger
         self._waiting = deque(addresses)
         self._failures: list[tuple[Address, OSError]] = []
-        self._next_start = 0.0
         # No descriptor of its own, unlike epoll and kqueue, whose speed matters to nobody here.
         self._selector: selectors.BaseSelector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
 
@@ -340,7 +347,7 @@ class _Race:
         """
         end = _instant(timeout)
         while self._waiting or self._selector.get_map():
-            if self._waiting and time.monotonic() >= self._next_start:
+            if self._waiting:
                 self._start(self._waiting.popleft())
             for key, _ in self._selector.select(self._pause(end)):
                 if self._has_succeeded(key):
@@ -351,11 +358,10 @@ class _Race:
 
     def _start(self, address: Address) -> None:
         """Begin an attempt."""
-        self._next_start = time.monotonic() + self._stagger
         try:
             sock, target = sockets.open_socket(address, self._local_address)
         except OSError as error:
-            self._fail(address, error)
+            self._failures.append((address, error))
             return
         self._selector.register(sock, selectors.EVENT_WRITE, address)
         try:
@@ -364,20 +370,16 @@ class _Race:
         except OSError as error:
             self._selector.unregister(sock)
             sock.close()
-            self._fail(address, error)
-
-    def _fail(self, address: Address, error: OSError) -> None:
-        """Note how an attempt ended; the next need not wait."""
-        self._failures.append((address, error))
-        self._next_start = 0.0
+            self._failures.append((address, error))
 
     def _pause(self, end: float | None) -> float | None:
         """How long to wait for attempts under way: until the next is due, or until time is up."""
         left = _time_left(end)
+        if not self._selector.get_map():
+            return 0
         if not self._waiting:
-            return left if self._selector.get_map() else 0
-        due = max(0.0, self._next_start - time.monotonic())
-        return due if left is None else min(due, left)
+            return left
+        return self._stagger if left is None else min(self._stagger, left)
 
     def _has_succeeded(self, key: selectors.SelectorKey) -> bool:
         """Look how an attempt ended, which is over in any case."""
@@ -387,7 +389,7 @@ class _Race:
             sockets.check_connected(sock)
         except OSError as error:
             sock.close()
-            self._fail(key.data, error)
+            self._failures.append((key.data, error))
             return False
         return True
 

@@ -19,7 +19,6 @@ from reqivo_core.interfaces import Address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SocketAddress: TypeAlias = "tuple[Any, ...] | str | bytes"
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
 UNIX_RETRY = 0.01
@@ -40,11 +39,9 @@ def uncapitalize(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def show_address(address: Any) -> str:
-    """Write a socket address as people do: ``127.0.0.1:80``, ``[::1]:80``, or a path."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-    return os.fsdecode(address) if isinstance(address, bytes) else str(address)
+def show_address(address: Address) -> str:
+    """Write an address as people do: ``127.0.0.1:80``, ``[::1]:80``."""
+    return f"[{address.host}]:{address.port}" if address.is_ipv6 else f"{address.host}:{address.port}"
 
 
 def open_socket(address: Address, local_address: str | None) -> tuple[socket.socket, tuple[Any, ...]]:

@@ -120,6 +120,16 @@ _making = threading.Lock()
 """Held from setting ALPN on a context until a connection has copied it: the context may be the user's, and shared."""
 
 
+def _enter_child() -> None:
+    """Free the lock in a forked child: whoever held it is a thread of the parent."""
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_enter_child)
+
+
 class TlsStream(NetworkStream):
     """An encrypted stream.
 
@@ -297,8 +307,6 @@ class TlsStream(NetworkStream):
                 part = self._ssl.read(min(max_bytes, RECORD_SIZE))
             except ssl.SSLWantReadError:
                 break
-            except ssl.SSLZeroReturnError:
-                part = b""
             except ssl.SSLError as error:
                 self._failure = f"TLS failed on the connection to {self._name} ({_reason(error)})"
                 break
@@ -395,17 +403,24 @@ class TlsStream(NetworkStream):
         """See :meth:`NetworkStream.is_readable`.
 
         Octets below need not mean octets here: servers send session tickets of their own accord (RFC 8446 §4.6.1). They
-        are decrypted, as far as they have arrived, to find out.
+        are decrypted, as far as they have arrived, to find out. While somebody is reading the answer is no: it is the
+        reader who gets what comes.
         """
         with self._lock:
-            if self._is_reading or self._is_closed or self._decrypted:
-                return self._is_closed or bool(self._decrypted) or self._inner.is_readable()
+            if self._is_closed or self._decrypted:
+                return True
+            if self._is_reading:
+                return False
             try:
                 return self._look()
             except ReadTimeout:
                 return False
             except ReqivoError:
                 return True
+
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return self._inner.is_writable()
 
     def _look(self) -> bool:
         """Decrypt what has arrived until there is something to be read. The lock is held."""

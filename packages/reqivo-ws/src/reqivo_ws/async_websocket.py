@@ -1,0 +1,163 @@
+"""AsyncWebSocket: the asynchronous face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from reqivo_core.async_session import AsyncSession
+from reqivo_core.errors import ConnectionClosedOK
+from reqivo_ws.base_websocket import BaseWebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from reqivo_ws.base_websocket import Octets, Sendable
+
+
+class AsyncWebSocket(BaseWebSocket):
+    """A WebSocket for tasks: any number of one event loop may send, and receive, at once.
+
+    Example::
+
+        async with AsyncWebSocket("wss://example.com/feed") as ws:
+            await ws.send("subscribe")
+            async for message in ws:
+                print(message)
+
+    It starts no task of its own. Pings are sent and answered while some task waits in ``recv``, ``ping`` or ``close``,
+    and in passing by ``send``; a program that does nothing of the sort for a long time may find that the server has
+    given it up.
+    """
+
+    _session_class = AsyncSession
+
+    async def connect(self) -> Self:
+        """Do the opening handshake; harmless if that was done.
+
+        Raises:
+            HandshakeError: The server would not, or not as it must; ``response`` holds what it said instead.
+            RequestError: It could not be asked.
+        """
+        try:
+            await self._connect()
+        except BaseException:
+            await self._close_session()
+            raise
+        return self
+
+    async def send(self, data: Sendable) -> None:
+        """Send a message: text if it is str, binary if it is bytes-like, in fragments if it is an iterable of those.
+
+        Cancelled while the message is on its way, it fails the connection, for half a message cannot be taken back.
+
+        Raises:
+            ConnectionClosed: It is closed, or broke meanwhile; whether the message arrived is not known then.
+            WriteTimeout: The server took nothing for too long; the connection is lost.
+            TypeError: That cannot be sent.
+        """
+        await self._send(data)
+
+    async def recv(self, timeout: float | None = None) -> str | bytes:
+        """Wait for a message. Cancelled, it loses none.
+
+        Several tasks may wait; each message goes to one of them, in the order of asking.
+
+        Args:
+            timeout: Seconds; 0 takes only what has come; None waits for ever (but a dead server is noticed).
+
+        Raises:
+            ReadTimeout: None came in time; nothing is lost by that.
+            MessageTooBig: It passes ``max_message_size``; the connection was closed for it.
+            ConnectionClosed: It is closed, and all messages that had come were taken.
+        """
+        message: str | bytes = await self._receive(timeout)
+        return message
+
+    receive = recv
+
+    def recv_fragments(self, timeout: float | None = None) -> AsyncIterator[str | bytes]:
+        """Iterate over the fragments of the next message as they come; raises as ``recv`` does.
+
+        If it is left early, the rest of the message is skipped.
+
+        Args:
+            timeout: Seconds for each.
+        """
+        return _Fragments(self._fragment_source(timeout))
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        """The next message; iteration ends with the closing handshake (1000, 1001 or no code).
+
+        Raises:
+            ConnectionClosedError: It ended in any other way.
+        """
+        try:
+            return await self.recv()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    async def ping(self, data: str | Octets | None = None, timeout: float | None = None) -> float:
+        """Send a ping and wait for the pong.
+
+        Args:
+            data: At most 125 octets; some that are new by default.
+            timeout: Seconds to wait; ``ping_timeout`` by default.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            ReadTimeout: No pong came in time.
+            ConnectionClosed: It is closed.
+        """
+        return await self._ping(data, timeout)
+
+    async def pong(self, data: str | Octets = b"") -> None:
+        """Send a pong that nobody asked for, as a sign of life."""
+        await self._pong(data)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Do the closing handshake, within ``close_timeout``; harmless if it is closed. From any task.
+
+        Raises:
+            InvalidRequest: Code or reason cannot be sent.
+        """
+        try:
+            await self._close(code, reason)
+        finally:
+            await self._close_session()
+
+    aclose = close
+
+    async def _close_session(self) -> None:
+        if self._owns_session and self._session is not None:
+            session: Any = self._session
+            await session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.connect()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class _Fragments:
+    """An asynchronous iterator over the fragments of one message."""
+
+    def __init__(self, next_fragment: Any) -> None:
+        self._next_fragment = next_fragment
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        data: str | bytes | None = await self._next_fragment()
+        if data is None:
+            raise StopAsyncIteration
+        return data

@@ -1,0 +1,452 @@
+"""Connection: an open WebSocket over a stream of octets, in any world (RFC 6455 §5-§7).
+
+There is no thread and no task of its own. Whoever waits for something (a message, a pong, the closing handshake) and
+finds nobody reading, reads for all; the others wait until it has news or leaves, and one of them goes on. So pings are
+answered, and sent when due, while somebody waits for something, and in passing by whoever sends. When nobody does,
+nothing is read: TCP tells the peer to wait, and the time does not count against it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException
+from reqivo_ws.batons import Baton
+from reqivo_ws.closing import (
+    ABNORMAL,
+    INTERNAL_ERROR,
+    NORMAL,
+    Ending,
+    Violation,
+    parse_close,
+)
+from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
+from reqivo_ws.deflate import Deflater, Inflater
+from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
+from reqivo_ws.messages import Assembler, Inbox
+from reqivo_ws.verdicts import closed_error, received_error, too_late
+from reqivo_ws.writing import Writer, WriterClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reqivo_core.interfaces import NetworkStream, Runtime, Waiter
+    from reqivo_ws.codec import Codec, Piece
+    from reqivo_ws.deflate import Agreement
+    from reqivo_ws.messages import Data, Fragment
+    from reqivo_ws.settings import Settings
+
+READ_SIZE = 64 * 1024
+LARGE_READ = 1024 * 1024
+LINGER = 1.0
+"""Seconds that the server is given to end the connection after the closing handshake, which is its part to do."""
+
+GLANCE = 1.0
+"""Seconds without reading after which whoever sends looks what has come."""
+
+RETRY = 0.25
+"""Seconds after which a pong or ping is tried again that could not be written, because the peer took nothing."""
+
+
+class Connection:
+    """An open WebSocket.
+
+    Args:
+        stream: Its octets, from the first one behind the handshake.
+        runtime: The leaves.
+        deflate: How messages are compressed; None if they are not.
+        settings: How it behaves.
+        codec: The frame codec; the chosen engine where none is given.
+
+    Attributes:
+        now: The runtime's clock.
+        latency: Seconds of the last round trip that was measured; None before the first.
+        received: Messages and fragments so far.
+        opened: When it was opened, on the runtime's clock.
+    """
+
+    def __init__(
+        self,
+        stream: NetworkStream,
+        runtime: Runtime,
+        deflate: Agreement | None,
+        settings: Settings,
+        codec: Codec | None = None,
+    ) -> None:
+        self._stream = stream
+        self._runtime = runtime
+        self.now = runtime.now
+        self._settings = settings
+        self._codec = load_codec()(deflate is not None) if codec is None else codec  # type: ignore[call-arg]  # engines take it
+        inflater = None if deflate is None else Inflater(deflate)
+        deflater = None if deflate is None else Deflater(deflate)
+        self._assembler = Assembler(self._codec, settings.max_message_size, inflater)
+        self._writer = Writer(stream, runtime, self._codec, deflater, settings.write_timeout, self._lost)
+        self._inbox = Inbox(settings.max_queue, settings.max_message_size)
+        self._receiving = Baton(runtime)
+        self._reading = Baton(runtime)
+        self._followers: list[Waiter] = []
+        self.opened = self._read_at = runtime.now()
+        self._keepalive = KeepAlive(settings.ping_interval, settings.ping_timeout, self.opened)
+        self._pings = Pings()
+        self._verdict: Ending | None = None
+        self._sent_close: tuple[int, str] = (NORMAL, "")
+        self._ending: Ending | None = None
+        self.latency: float | None = None
+        self.received = 0
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None as long as it has not."""
+        return self._ending
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may be sent."""
+        return self._ending is None and not self._writer.is_closed and self._verdict is None
+
+    # Receiving.
+
+    async def receive(self, timeout: float | None = None) -> Data:
+        """Wait for a message. Cancelled or timed out, it loses nothing.
+
+        Raises:
+            ReadTimeout: None came in time.
+            MessageTooBig: The peer sent one that is too big; the connection was closed for it.
+            ConnectionClosed: It is over, and all messages that had come were taken.
+        """
+        message: Data = await self._receive(self._inbox.take_message, timeout)
+        return message
+
+    async def receive_fragment(self, timeout: float | None = None) -> Fragment:
+        """Wait for a fragment of a message, or the whole where it was sent whole; raises as ``receive`` does.
+
+        Returns:
+            What it holds, and whether the message ends with it.
+        """
+        fragment: Fragment = await self._receive(self._inbox.take_fragment, timeout)
+        return fragment
+
+    async def _receive(self, take: Callable[[], Any], timeout: float | None) -> Any:
+        until = None if timeout is None else self._runtime.now() + timeout
+        if not await self._receiving.take(timeout):
+            raise too_late("no message", timeout)
+        try:
+            is_last_look = False
+            while (taken := take()) is None:
+                if self._ending is not None:
+                    raise received_error(self._ending, self._settings.max_message_size)
+                if is_last_look:
+                    raise too_late("no message", timeout)
+                await self._progress(until, self._has_something)
+                is_last_look = self._has_passed(until)
+            return taken
+        finally:
+            self._receiving.give_back()
+            if self._followers:
+                self._wake_followers()
+
+    def _has_something(self) -> bool:
+        return self._inbox.has_fragment or self._ending is not None
+
+    def _has_passed(self, until: float | None) -> bool:
+        return until is not None and self._runtime.now() >= until
+
+    # Reading for all.
+
+    async def _progress(self, until: float | None, is_satisfied: Callable[[], bool]) -> None:
+        """Read, or wait until whoever reads has news or leaves."""
+        if self._reading.try_take():
+            try:
+                await self._lead(until)
+            finally:
+                self._reading.give_back()
+                if self._followers:
+                    self._wake_followers()
+        else:
+            await self._follow(until, lambda: is_satisfied() or not self._reading.is_held)
+
+    async def _follow(self, until: float | None, is_over: Callable[[], bool]) -> None:
+        """Wait for news."""
+        waiter = self._runtime.waiter()
+        self._followers.append(waiter)
+        try:
+            if not is_over():
+                await waiter.wait(None if until is None else max(0.0, until - self._runtime.now()))
+        finally:
+            self._followers.remove(waiter)
+
+    def _wake_followers(self) -> None:
+        for waiter in tuple(self._followers):
+            waiter.wake()
+
+    async def _lead(self, until: float | None) -> None:
+        """Take one step: digest what has come, else read. What the peer does wrong becomes the ending."""
+        if self._ending is not None:
+            return
+        try:
+            if not self._digest():
+                await self._read(until)
+            if self._writer.owes_pong:
+                await self._writer.flush()
+        except Violation as violation:
+            await self._fail(violation.code, violation.why)
+        except ReqivoError as error:
+            self._lost(error)
+        if self._verdict is not None and self._ending is None:
+            await self._conclude(self._verdict)
+
+    async def _read(self, until: float | None) -> None:
+        """Wait for octets, as long as the caller, the keep-alive and a pong that is owed allow."""
+        now = self._runtime.now()
+        keepalive = self._keepalive
+        keepalive.resume(now)
+        if not self._writer.is_closed and (due := keepalive.due) is not None:
+            if now >= due and await self._keep_alive(now):
+                return
+            until = keepalive.due if until is None else min(until, keepalive.due or until)
+        if self._writer.owes_pong:
+            until = now + RETRY if until is None else min(until, now + RETRY)
+        left = self._codec.left
+        size = READ_SIZE if left <= READ_SIZE else min(left, LARGE_READ)
+        try:
+            data = await self._stream.read(size, None if until is None else max(0.0, until - now))
+        except ReadTimeout:
+            return
+        finally:
+            self._read_at = self._runtime.now()
+            keepalive.pause(self._read_at)
+        if not data:
+            self._lost(None)
+            return
+        keepalive.heard()
+        self._codec.feed(data)
+        self._digest()
+
+    def _digest(self) -> bool:
+        """Look at what has come, up to something that somebody may wait for; False if all of it was looked at.
+
+        Raises:
+            Violation: The peer did wrong.
+        """
+        if self._verdict is not None:
+            return True
+        while (piece := self._codec.next_piece()) is not None:
+            if piece.opcode >= CLOSE:
+                if self._take_control(piece):
+                    return True
+            elif (fragment := self._assembler.add(piece)) is not None:
+                # What comes after our close frame is drained; what there is room for may still be asked for.
+                if not (self._writer.is_closed and self._inbox.is_full):
+                    self._inbox.put(fragment)
+                    self.received += 1
+                    return True
+        return False
+
+    def _take_control(self, piece: Piece) -> bool:
+        """Take a control frame; whether somebody may wait for it."""
+        if piece.opcode == PING:
+            self._writer.owe_pong(piece.data)
+            return False
+        if piece.opcode == CLOSE:
+            self._verdict = Ending(*parse_close(piece.data))
+            return True
+        latency = self._pings.acknowledge(piece.data, self._runtime.now())
+        if latency is not None:
+            self.latency = latency
+        return latency is not None
+
+    async def _keep_alive(self, now: float) -> bool:
+        """Do what is due; True if that was the end."""
+        verdict = self._keepalive.verdict(now)
+        if verdict is Verdict.DEAD:
+            why = f"keepalive ping timeout: nothing came for {self._settings.ping_timeout:g} s after a ping"
+            await self._fail(INTERNAL_ERROR, why, linger=0.0)
+            return True
+        if verdict is Verdict.PING:
+            payload = self._pings.new_payload()
+            self._pings.add(payload, Ping(now))
+            if await self._writer.try_control(PING, payload):
+                self._keepalive.pinged(self._runtime.now())
+            else:
+                self._pings.forget(payload)
+                self._keepalive.postpone(now, RETRY)
+        return False
+
+    # Sending.
+
+    async def look(self, idle: float = GLANCE) -> None:
+        """Look, before something is sent, whether that still makes sense.
+
+        Args:
+            idle: If nobody has read for so many seconds, what has come is looked at: pings are answered, and a close
+                frame is found before a message is wasted on it.
+
+        Raises:
+            ConnectionClosed: It is over; nothing was sent.
+        """
+        now = self._runtime.now()
+        if now - self._read_at > idle and not self._inbox.is_full and self._reading.try_take():
+            try:
+                await self._lead(now)
+            finally:
+                self._reading.give_back()
+                self._wake_followers()
+        if not self.is_open:
+            raise self._verdict_on_sending(None)
+
+    async def send(self, payload: bytes, is_text: bool) -> None:
+        """Send a message whole.
+
+        Raises:
+            ConnectionClosed: It is over, or broke meanwhile.
+            WriteTimeout: The peer took nothing for too long; the connection is lost.
+        """
+        try:
+            await self._writer.message(payload, is_text)
+        except (WriterClosed, ReqivoError) as error:
+            raise self._verdict_on_sending(error) from _cause(error)
+
+    async def begin_fragments(self) -> None:
+        """Wait until no other message is being sent; ``end_fragments`` must follow."""
+        await self._writer.begin_fragments()
+
+    async def send_fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
+        """Send a fragment; raises as ``send`` does."""
+        try:
+            await self._writer.fragment(payload, is_text, is_first, is_final)
+        except (WriterClosed, ReqivoError) as error:
+            raise self._verdict_on_sending(error) from _cause(error)
+
+    def end_fragments(self) -> None:
+        """Let other messages go out."""
+        self._writer.end_fragments()
+
+    async def give_up_fragments(self) -> None:
+        """Fail the connection: a message was begun that will not be ended."""
+        await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
+
+    async def ping(self, payload: bytes | None, timeout: float | None) -> float:
+        """Send a ping and wait for its pong.
+
+        Args:
+            payload: At most 125 octets, not those of a ping under way; None for some that are new.
+            timeout: Seconds to wait; None for ever.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            ReadTimeout: No pong came in time.
+            ConnectionClosed: It is over.
+        """
+        now = self._runtime.now()
+        until = None if timeout is None else now + timeout
+        key = self._pings.new_payload() if payload is None else payload
+        ping = Ping(now)
+        self._pings.add(key, ping)
+        try:
+            await self._send_control(PING, key)
+            self._keepalive.pinged(self._runtime.now())
+            while ping.latency is None:
+                await self._await_pong(ping, until, timeout)
+            return ping.latency
+        finally:
+            self._pings.forget(key)
+
+    async def _await_pong(self, ping: Ping, until: float | None, timeout: float | None) -> None:
+        if self._ending is not None:
+            raise self._verdict_on_sending(None)
+        if self._has_passed(until):
+            hint = "; messages are waiting before it: receive them" if self._inbox.is_full else ""
+            raise too_late("no pong", timeout, hint)
+        if self._inbox.is_full:
+            await self._follow(until, lambda: not self._inbox.is_full)
+        else:
+            await self._progress(until, lambda: ping.latency is not None or self._ending is not None)
+
+    async def pong(self, payload: bytes) -> None:
+        """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 §5.5.3)."""
+        await self._send_control(PONG, payload)
+
+    async def _send_control(self, opcode: int, payload: bytes) -> None:
+        try:
+            await self._writer.control(opcode, payload)
+        except (WriterClosed, ReqivoError) as error:
+            raise self._verdict_on_sending(error) from _cause(error)
+
+    # Ending.
+
+    async def close(self, code: int = NORMAL, reason: str = "") -> None:
+        """Do the closing handshake (RFC 6455 §7.1.2) and let go of the connection, within ``close_timeout``.
+
+        Raises nothing on account of the peer: how it went is told by ``ending``.
+        """
+        timeout = self._settings.close_timeout
+        until = None if timeout is None else self._runtime.now() + timeout
+        try:
+            if self._ending is None and self._verdict is None and not self._writer.is_closed:
+                self._sent_close = (code, reason)
+                await self._writer.close_frame(code, reason, timeout)
+            while self._ending is None and not self._has_passed(until):
+                await self._progress(until, lambda: self._ending is not None)
+        except BaseException:
+            self.abort()
+            raise
+        if self._ending is None:
+            self._end(Ending(ABNORMAL, "", story=f"the server did not answer the close frame within {timeout:g} s"))
+
+    def abort(self) -> None:
+        """Let go of the connection at once; never waits, from any thread."""
+        self._end(Ending(ABNORMAL, "", story="the connection was given up without a closing handshake"))
+
+    def _end(self, ending: Ending) -> None:
+        """It is over: as was decided, if something was, else as given."""
+        if self._ending is None:
+            self._ending = self._verdict or ending
+        self._writer.is_closed = True
+        self._stream.close()
+        self._wake_followers()
+
+    def _lost(self, error: BaseException | None) -> None:
+        """The connection broke, or ended without a close frame."""
+        story = "the server ended the connection without a close frame"
+        if error is not None:
+            story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
+        self._end(Ending(ABNORMAL, "", cause=error, story=story))
+
+    async def _fail(self, code: int, why: str, linger: float = LINGER) -> None:
+        """Fail the connection (RFC 6455 §7.1.7)."""
+        if self._verdict is None:
+            self._verdict = Ending(code, why, is_ours=True)
+        await self._conclude(self._verdict, linger)
+
+    async def _conclude(self, verdict: Ending, linger: float = LINGER) -> None:
+        """Send the close frame, answering or telling why, unless it was sent before; then let go."""
+        try:
+            await self._writer.close_frame(verdict.code, verdict.reason, LINGER)
+            await self._linger(linger)
+        finally:
+            self._end(verdict)
+
+    async def _linger(self, seconds: float) -> None:
+        """Wait for the server to end the connection: it keeps our last frame from being lost in a reset."""
+        until = self._runtime.now() + min(seconds, self._settings.close_timeout or seconds)
+        try:
+            while (left := until - self._runtime.now()) > 0 and await self._stream.read(LARGE_READ, left):
+                pass
+        except ReqivoError:
+            pass  # however it ends, it is over
+
+    def _verdict_on_sending(self, error: BaseException | None) -> ReqivoError:
+        if isinstance(error, TimeoutException):
+            return error
+        if self._ending is not None:
+            return closed_error(self._ending)
+        code, reason = self._sent_close if self._verdict is None else self._verdict[:2]
+        return closed_error(Ending(code, reason, story="the closing handshake has begun: nothing can be sent any more"))
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """What to show behind a verdict: the network's error, not our own signal; nothing behind itself."""
+    return None if isinstance(error, WriterClosed | TimeoutException) else error

@@ -1,0 +1,136 @@
+"""Reconnecting: the next connection after one was lost. No message is ever sent again by itself."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core.errors import ConnectionClosed, HandshakeError, RequestError
+from reqivo_ws.backoff import STABLE, Backoff, is_worth_retrying
+from reqivo_ws.batons import Baton
+from reqivo_ws.verdicts import too_late
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reqivo_core.interfaces import Runtime, Waiter
+    from reqivo_ws.connection import Connection
+
+
+class Reconnector:
+    """Connects again, one at a time, whoever finds that the connection is lost.
+
+    Args:
+        websocket: What to connect.
+        delay: Seconds before the first attempt.
+        max_attempts: How many there may be in a row; None for any number.
+        on_reconnect: Called with the WebSocket after each success; may be a coroutine function in an async world.
+    """
+
+    def __init__(
+        self, websocket: Any, delay: float, max_attempts: int | None, on_reconnect: Callable[[Any], Any] | None
+    ) -> None:
+        if not delay >= 0:
+            raise ValueError(f"reconnect_delay={delay!r}: give seconds as a number of at least 0")
+        if max_attempts is not None and not max_attempts >= 0:
+            raise ValueError(f"max_reconnect_attempts={max_attempts!r}: give a number of at least 0, or None")
+        self._websocket = websocket
+        self._on_reconnect = on_reconnect
+        self._backoff = Backoff(delay, max_attempts)
+        self._runtime: Runtime
+        self._baton: Baton
+        self._due: float | None = None
+        self._sleeper: Waiter | None = None
+        self._is_stopped = False
+        self._failure: BaseException | None = None
+
+    def begin(self, runtime: Runtime) -> None:
+        """The application connects: what was before does not count."""
+        self._runtime = runtime
+        self._is_stopped = False
+        self._backoff.reset()
+        self._due = None
+        self._baton = Baton(runtime)
+
+    def stop(self) -> None:
+        """The application closes: whoever waits for the next attempt is woken."""
+        self._is_stopped = True
+        sleeper = self._sleeper
+        if sleeper is not None:
+            sleeper.wake()
+
+    async def reconnect(self, lost: Connection, error: ConnectionClosed, until: float | None) -> None:
+        """Replace a connection that was lost; return when there is a new one, whoever made it.
+
+        Args:
+            lost: That connection.
+            error: What the caller would get without reconnecting, and gets if it fails.
+            until: The instant at which the caller wants to wait no longer; None for never.
+
+        Raises:
+            ConnectionClosed: The attempts are used up, or the application closed the WebSocket meanwhile.
+            HandshakeError: The server refuses for good (as with 401 or 404).
+            ReadTimeout: Time is up; the next call goes on where this one stopped.
+        """
+        if not await self._baton.take(None if until is None else max(0.0, until - self._runtime.now())):
+            raise too_late("no message", 0)
+        try:
+            if self._websocket._connection is not lost:
+                return
+            if self._due is None:
+                if lost.received or self._runtime.now() - lost.opened > STABLE:
+                    self._backoff.reset()
+                self._failure = None
+            while True:
+                await self._wait(error, until)
+                if await self._attempt(error):
+                    return
+        finally:
+            self._baton.give_back()
+
+    async def _wait(self, error: ConnectionClosed, until: float | None) -> None:
+        """Wait until the next attempt is due."""
+        now = self._runtime.now()
+        if self._due is None:
+            if self._backoff.is_exhausted:
+                if self._failure is not None:
+                    error.add_note(f"after {self._backoff.attempts} attempts to reconnect; the last: {self._failure}")
+                raise error
+            delay = self._backoff.next_delay()
+            self._due = now + delay
+            self._tell("started", {"delay": delay, "error": repr(self._failure or error)})
+        instant = self._due if until is None else min(self._due, until)
+        self._sleeper = self._runtime.waiter()
+        if not self._is_stopped:
+            await self._sleeper.wait(max(0.0, instant - now))
+        self._sleeper = None
+        if self._is_stopped:
+            raise error
+        if instant < self._due:
+            raise too_late("no message", None)
+
+    async def _attempt(self, error: ConnectionClosed) -> bool:
+        """Try once; whether it succeeded."""
+        self._due = None
+        try:
+            await self._websocket._open()
+        except (RequestError, HandshakeError) as failure:
+            self._tell("failed", {"error": repr(failure)})
+            if self._is_stopped or not is_worth_retrying(failure):
+                raise failure from error
+            self._failure = failure
+            return False
+        self._tell("complete", {})
+        if self._on_reconnect is not None:
+            outcome = self._on_reconnect(self._websocket)
+            if inspect.isawaitable(outcome):
+                await outcome
+        return True
+
+    def _tell(self, state: str, info: Mapping[str, Any]) -> None:
+        """Tell the session's observers."""
+        websocket = self._websocket
+        trace = websocket._its_session().trace
+        if trace is not None:
+            url = websocket.response.request.url.redacted if websocket.response is not None else ""
+            trace("reconnect", state, {"url": url, "attempt": self._backoff.attempts, **info})

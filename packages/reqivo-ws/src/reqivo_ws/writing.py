@@ -1,0 +1,211 @@
+"""Writing: frames in their order, whoever sends them. No two frames mix, and no two messages' fragments do."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from reqivo_core.errors import ReqivoError
+from reqivo_ws.batons import Baton
+from reqivo_ws.closing import build_close
+from reqivo_ws.codec import BINARY, CLOSE, CONTINUATION, PONG, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reqivo_core.interfaces import NetworkStream, Runtime
+    from reqivo_ws.codec import Codec
+    from reqivo_ws.deflate import Deflater
+
+SLICE = 1024 * 1024
+"""Octets handed to the network at once: the time-out of a write is for so many, not for a message of any length."""
+
+
+MAX_PONGS = 16
+"""Pings that are answered each; of more that wait for an answer at once, the earlier ones go without."""
+
+
+class WriterClosed(Exception):
+    """The close frame was sent, after which nothing may follow; it never leaves the distribution."""
+
+
+class Writer:
+    """One side of a connection.
+
+    Args:
+        stream: Where to write.
+        runtime: For the batons.
+        codec: Makes frames.
+        deflater: Compresses, if that was agreed upon.
+        timeout: Seconds that the peer may take to make room; None for ever.
+        on_broken: Called with what a write raised: half a frame may have gone out, so the connection is lost.
+
+    Attributes:
+        is_closed: Whether the close frame was sent, or is about to be.
+    """
+
+    def __init__(
+        self,
+        stream: NetworkStream,
+        runtime: Runtime,
+        codec: Codec,
+        deflater: Deflater | None,
+        timeout: float | None,
+        on_broken: Callable[[BaseException], None],
+    ) -> None:
+        self._stream = stream
+        self._codec = codec
+        self._deflater = deflater
+        self._timeout = timeout
+        self._on_broken = on_broken
+        self._messages = Baton(runtime)
+        self._frames = Baton(runtime)
+        self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
+        self.is_closed = False
+
+    async def message(self, payload: bytes, is_text: bool) -> None:
+        """Send a message in one frame.
+
+        Raises:
+            WriterClosed: It was too late.
+            RequestError: Writing failed; the connection is lost.
+        """
+        await self._messages.take()
+        try:
+            deflater = self._deflater
+            is_compressed = deflater is not None and deflater.is_worthwhile(len(payload))
+            if deflater is not None and is_compressed:
+                payload = deflater.deflate(payload)
+            await self._frame(TEXT if is_text else BINARY, payload, True, is_compressed)
+        finally:
+            self._messages.give_back()
+
+    async def begin_fragments(self) -> None:
+        """Wait until no other message is being sent; ``end_fragments`` must follow."""
+        await self._messages.take()
+
+    async def fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
+        """Send one frame of a message; pings and pongs may go between it and the next.
+
+        Raises:
+            WriterClosed: It was too late.
+            RequestError: Writing failed; the connection is lost.
+        """
+        deflater = self._deflater
+        is_compressed = deflater is not None and deflater.is_able
+        if deflater is not None and is_compressed:
+            payload = deflater.deflate(payload, is_final)
+        opcode = CONTINUATION if not is_first else TEXT if is_text else BINARY
+        await self._frame(opcode, payload, is_final, is_compressed and is_first)
+
+    def end_fragments(self) -> None:
+        """Let other messages go out."""
+        self._messages.give_back()
+
+    async def control(self, opcode: int, payload: bytes) -> None:
+        """Send a ping or pong.
+
+        Raises:
+            WriterClosed: It was too late.
+            RequestError: Writing failed; the connection is lost.
+        """
+        await self._frame(opcode, payload)
+
+    async def try_control(self, opcode: int, payload: bytes) -> bool:
+        """Send a ping unless somebody is writing, or the peer takes nothing; tell whether it went out.
+
+        Raises:
+            RequestError: Writing failed; the connection is lost.
+        """
+        if not self._stream.is_writable() or not self._frames.try_take():
+            return False
+        try:
+            if self.is_closed:
+                return False
+            await self._put(self._codec.encode(opcode, payload))
+            return True
+        finally:
+            self._frames.give_back()
+
+    async def close_frame(self, code: int, reason: str, timeout: float | None) -> bool:
+        """Send the close frame, once; whether it went out.
+
+        Args:
+            code: Why.
+            reason: Why, in words.
+            timeout: Seconds that may be spent on it.
+        """
+        if self.is_closed:
+            return False
+        self.is_closed = True
+        if not await self._frames.take(timeout):
+            return False
+        try:
+            await self._put(self._codec.encode(CLOSE, build_close(code, reason)), timeout)
+            return True
+        except ReqivoError:
+            return False
+        finally:
+            self._frames.give_back()
+
+    def owe_pong(self, payload: bytes) -> None:
+        """Answer a ping as soon as may be. In a flood only the latest ones are answered (RFC 6455 §5.5.3)."""
+        if not self.is_closed:
+            self._pongs.append(payload)
+
+    @property
+    def owes_pong(self) -> bool:
+        """Whether a ping was not answered yet."""
+        return bool(self._pongs)
+
+    async def flush(self) -> None:
+        """Send the pongs that are owed. If somebody is writing, that one will do it; if the peer takes nothing, nobody.
+
+        Raises:
+            RequestError: Writing failed; the connection is lost.
+        """
+        while self._pongs and self._stream.is_writable() and self._frames.try_take():
+            try:
+                await self._put_pongs()
+            finally:
+                self._frames.give_back()
+
+    async def _frame(self, opcode: int, payload: bytes, is_final: bool = True, is_compressed: bool = False) -> None:
+        await self._frames.take()
+        try:
+            if self.is_closed:
+                raise WriterClosed
+            await self._put(self._codec.encode(opcode, payload, is_final, is_compressed))
+            if self._pongs:
+                await self._put_pongs()
+        finally:
+            self._frames.give_back()
+        # A ping that came after the last look, while the reader could not write because we still held the baton.
+        if self._pongs:
+            await self.flush()
+
+    async def _put_pongs(self) -> None:
+        """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
+        frames: list[bytes] = []
+        while self._pongs:
+            frames += self._codec.encode(PONG, self._pongs.popleft())
+        if not self.is_closed:
+            await self._put([b"".join(frames)])
+
+    async def _put(self, parts: list[bytes], timeout: float | None = None) -> None:
+        """Write octets; the baton is held."""
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            for part in parts:
+                if len(part) <= SLICE:
+                    await self._stream.write(part, seconds)
+                else:
+                    await self._put_slices(memoryview(part), seconds)
+        except BaseException as error:
+            self._on_broken(error)
+            raise
+
+    async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:
+        while rest:
+            await self._stream.write(rest[:SLICE], seconds)
+            rest = rest[SLICE:]
