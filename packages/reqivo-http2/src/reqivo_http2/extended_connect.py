@@ -22,7 +22,7 @@ def no_extended_connect() -> UnsupportedProtocol:
         "the server does not offer extended CONNECT (RFC 8441) on its HTTP/2 connection; use http2=False", phase="write"
     )
     error.unprocessed = True
-    vars(error)["requires_http11"] = True
+    error.requires_http11 = True
     return error
 
 

@@ -100,7 +100,7 @@ class Failure:
             error = self.kind(self.message, phase="read")
         error.unprocessed = self.is_unprocessed
         if self.requires_http11:
-            vars(error)["requires_http11"] = True
+            error.requires_http11 = True
         return error
 
     def body_error(self, received: int, expected: int | None) -> RequestError:
@@ -113,7 +113,7 @@ class Failure:
                 f"the body ended after {received}{of} octets: {self.message}", received=received, expected=expected
             )
         error.unprocessed = False
-        vars(error)["response_started"] = True
+        error.response_started = True
         return error
 
 

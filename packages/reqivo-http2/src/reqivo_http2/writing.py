@@ -84,7 +84,9 @@ class Writing:
     def flush_now(self) -> None:
         """Write what may leave without waiting; for farewells, on the way out of an error."""
         with self._guard:
-            data = b"" if self._is_writing else self._state.outgoing.take_control()
+            data = b""
+            if not self._is_writing and self._stream.is_writable():
+                data = self._state.outgoing.take_control()
             if data:
                 self._is_writing = True
         if not data:
