@@ -1,4 +1,4 @@
-"""What the test suites share. Nothing here depends on reqivo, but for :mod:`support.world`.
+"""What the test suites share. Nothing here depends on reqivo, but for ``world`` and ``scenarios``.
 
 ===============  ==================================================================================
 ``fixtures``     the library as pytest fixtures; start reading here
@@ -10,6 +10,7 @@
 ``certs``        an authority, good certificates and bad ones
 ``leaks``        the check that nothing was left behind; ``ownership`` says what is the servers'
 ``world``        one test for blocking and async sessions
+``scenarios``    what servers may do, as data, and the one way in which it is all run
 ===============  ==================================================================================
 
 ``loops``, ``threads``, ``listening``, ``pumping``, ``tls_end`` and ``wsgi`` are the machinery.

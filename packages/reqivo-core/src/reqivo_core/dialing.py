@@ -216,7 +216,7 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._looked_up(host, port, deadline)
+            return await self._ask_dns(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
@@ -224,7 +224,7 @@ class Dialer:
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
         return addresses
 
-    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+    async def _ask_dns(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Ask DNS, or remember what it said."""
         known = self._cache.get(host, self._runtime.now())
         if known is not None:
