@@ -19,8 +19,8 @@ from reqivo_core.dialing import Dialer, eligible, may_share
 from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError, SessionClosed
 from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
 from reqivo_core.messages import Request
-from reqivo_core.proxies import authorization
 from reqivo_core.pool import UNCOUNTED
+from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
 
@@ -380,7 +380,7 @@ class Engine(Generic[R]):
             UnsupportedProtocol: The connection's protocol has no words for it.
             RequestError: What went wrong.
         """
-        exchange = Exchange(self._runtime, Deadline(plan.timeout, self._runtime.now), plan.limits, self._trace)
+        exchange = Exchange(self._runtime, Deadline(plan.timeout, self._runtime.now), plan.limits, self.trace)
         key = plan.router.key(origin)
         dial = partial(self._dialer.dial, key.origin, key.route, exchange)
         lease = await self._pool.acquire(key, self._may_share(key), exchange, dial)

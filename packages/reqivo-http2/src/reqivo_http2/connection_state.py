@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+
 from reqivo_core.errors import InvalidRequest, RemoteProtocolError, ServerDisconnected, StreamReset
 from reqivo_http2 import frames
 from reqivo_http2.codec import TABLE_SIZE
@@ -218,9 +219,7 @@ class ConnectionState:
         """The last octet of a request has left; trailers may follow."""
         if stream.pending_trailers is not None:
             block = self.codec.encode(stream.pending_trailers)
-            self.outgoing.add(
-                frames.header_frames(stream.id, block, frames.END_STREAM, self.outgoing.max_frame_size)
-            )
+            self.outgoing.add(frames.header_frames(stream.id, block, frames.END_STREAM, self.outgoing.max_frame_size))
         stream.is_local_closed = True
         self.woken += stream.waiters
         self.forget_if_over(stream)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import (
     HeadersTooLarge,
     IncompleteBody,

@@ -64,7 +64,7 @@ class BaseFlowControlManager:
         """
         return 0
 
-    def tune(self, product: int) -> None:  # noqa: B027  # most managers have no use for it
+    def tune(self, product: int) -> None:  # most managers have no use for it
         """Learn the connection's bandwidth-delay product, measured by PING; called whenever it has grown.
 
         Args:

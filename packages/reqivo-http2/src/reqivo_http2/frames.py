@@ -10,6 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, TypeAlias
 
 from h2.errors import ErrorCodes
+
 from reqivo_http2.faults import ConnectionFault
 
 if TYPE_CHECKING:

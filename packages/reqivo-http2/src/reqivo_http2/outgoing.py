@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_http2.faults import ConnectionFault
 from reqivo_http2.frames import DEFAULT_FRAME_SIZE, END_STREAM, LARGEST_WINDOW, data_header
 

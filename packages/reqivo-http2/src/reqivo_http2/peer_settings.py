@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+
 from reqivo_http2.faults import ConnectionFault
 from reqivo_http2.frames import DEFAULT_FRAME_SIZE, LARGEST_FRAME_SIZE, LARGEST_WINDOW, number
 

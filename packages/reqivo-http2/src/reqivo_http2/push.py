@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import InvalidRequest, InvalidURL, ReadTimeout, StreamClosed
 from reqivo_core.headers import Headers
 from reqivo_core.interfaces import Exchange, IncomingResponse
@@ -350,9 +351,7 @@ class PushBook:
         if len(pseudo) != len(_PSEUDO) or pseudo[b":method"] not in _PUSHABLE or has_body:
             raise malformed("a promise of something that cannot be promised")
         url = b"%b://%b%b" % (pseudo[b":scheme"], pseudo[b":authority"], pseudo[b":path"])
-        request = Request(
-            pseudo[b":method"].decode("ascii"), url.decode("latin-1"), headers=Headers.from_raw(fields)
-        )
+        request = Request(pseudo[b":method"].decode("ascii"), url.decode("latin-1"), headers=Headers.from_raw(fields))
         if self._policy.same_origin and request.url.origin != self._origin:
             raise malformed("a promise for another origin")
         return request

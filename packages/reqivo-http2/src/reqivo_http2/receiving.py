@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import ServerDisconnected, StreamReset, excerpt
 from reqivo_http2 import faults, frames
 from reqivo_http2.codec import CompressionFault
@@ -76,9 +77,7 @@ class Receiver:
         handlers = _HANDLERS
         try:
             for kind, flags, stream_id, payload in self._reader.receive(data):
-                if self._block is not None and (
-                    kind != frames.CONTINUATION or stream_id != self._block.stream_id
-                ):
+                if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block.stream_id):
                     raise _protocol_error("another frame inside a header section")
                 if kind < 10:
                     handlers[kind](self, flags, stream_id, payload)
@@ -405,6 +404,3 @@ def _size_error(what: str, size: int) -> ConnectionFault:
 
 def _flow_control_error(what: str) -> ConnectionFault:
     return ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, f"the server sent more than {what} allows")
-
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import ReadTimeout, RequestError
 from reqivo_core.interfaces import ResponseBody
 from reqivo_core.timeouts import Deadline, Timeout

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import excerpt
 from reqivo_http2.faults import StreamFault, headers_too_large
 

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import BodyTooLarge, IncompleteBody
 from reqivo_core.headers import Headers
 from reqivo_http2.faults import Failure, StreamFault, headers_too_large
@@ -147,9 +148,7 @@ class Stream:
     @property
     def stops_upload(self) -> bool:
         """Whether the server has answered in a way that makes the rest of the request pointless."""
-        return (
-            self.failure is not None or self.is_remote_closed or (self.status is not None and self.status >= 300)
-        )
+        return self.failure is not None or self.is_remote_closed or (self.status is not None and self.status >= 300)
 
     # Receiving. Each raises StreamFault where the server broke the rules.
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from h2.errors import ErrorCodes
+
 from reqivo_core.errors import (
     ReadTimeout,
     RequestError,
@@ -20,7 +21,7 @@ from reqivo_http2.connection_state import ConnectionState, Policy
 from reqivo_http2.extended_connect import TunnelStream, no_extended_connect
 from reqivo_http2.faults import Failure
 from reqivo_http2.flow_control import AutoTuningFlowControlManager
-from reqivo_http2.push import PushBook, PushPolicy, Pushes
+from reqivo_http2.push import PushBook, Pushes, PushPolicy
 from reqivo_http2.request_fields import OutgoingHead, build_head
 from reqivo_http2.response_body import Http2Body
 from reqivo_http2.upload import Upload
@@ -150,7 +151,9 @@ class Http2Transport(Transport):
         wire = self._wire
         content = request.content
         with wire.guard:
-            stream = self._state.open(head, exchange.limits, is_head=request.method == "HEAD", data=_whole(head, content))
+            stream = self._state.open(
+                head, exchange.limits, is_head=request.method == "HEAD", data=_whole(head, content)
+            )
         upload: Upload | None = None
         try:
             deadline = exchange.deadline
@@ -173,9 +176,7 @@ class Http2Transport(Transport):
             if upload is not None and (stream.failure is not None or stream.status is None):
                 await upload.aclose()
 
-    async def _await_head(
-        self, request: Request, stream: Stream, upload: Upload | None, exchange: Exchange
-    ) -> None:
+    async def _await_head(self, request: Request, stream: Stream, upload: Upload | None, exchange: Exchange) -> None:
         """Wait for the final head, sending the body meanwhile and showing interim responses."""
         wire = self._wire
         deadline = exchange.deadline
@@ -191,9 +192,7 @@ class Http2Transport(Transport):
                 continue
             seconds = deadline.read()
             if not await wire.wait(stream.waiters, lambda: stream.has_news, seconds, deadline):
-                raise ReadTimeout(
-                    f"the server did not answer within {seconds:g} s (stream {stream.id})", phase="read"
-                )
+                raise ReadTimeout(f"the server did not answer within {seconds:g} s (stream {stream.id})", phase="read")
 
     async def _await_continue(self, request: Request, stream: Stream, exchange: Exchange) -> None:
         """Wait until the body may be sent: for an interim or final response, or long enough."""
@@ -202,9 +201,7 @@ class Http2Transport(Transport):
         end = self._wire.runtime.now() + seconds
         while stream.status is None and stream.failure is None:
             left = end - self._wire.runtime.now()
-            if left <= 0 or not await self._wire.wait(
-                stream.waiters, lambda: stream.has_news, left, exchange.deadline
-            ):
+            if left <= 0 or not await self._wire.wait(stream.waiters, lambda: stream.has_news, left, exchange.deadline):
                 return
             while stream.interim:
                 if _inform(request, stream) == 100:
@@ -329,5 +326,3 @@ def _without_expectation(head: OutgoingHead) -> OutgoingHead:
     head.awaits_continue = False
     head.fields = [field for field in head.fields if field[0] != b"expect"]
     return head
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
+
 from reqivo_http2.guard import Guard
 from reqivo_http2.reading import Reading
 from reqivo_http2.receiving import Receiver
@@ -42,9 +43,7 @@ class Wire:
         self.runtime = context.runtime
         self.guard = Guard(state, context.on_change, context.trace)
         self._writing = Writing(stream, state, self.guard, context.runtime)
-        self._reading = Reading(
-            stream, state, Receiver(state, pushes), self.guard, self._writing, context.runtime
-        )
+        self._reading = Reading(stream, state, Receiver(state, pushes), self.guard, self._writing, context.runtime)
 
     # Sending.
 
