@@ -39,7 +39,7 @@ class Promise:
     ends_with: str | None = None
 
 
-_SERVE_THE_APPLICATION = '''
+_SERVE_THE_APPLICATION = """
 import asyncio
 import socket
 
@@ -61,7 +61,7 @@ async def _drive():
 
 
 asyncio.run(_drive())
-'''
+"""
 
 _ADVANCED: dict[str, Promise] = {
     "How Connection Pooling Works": Promise(
@@ -76,7 +76,9 @@ _ADVANCED: dict[str, Promise] = {
     ),
     "Basic Streaming": Promise(prints="Received 1024 bytes\n" * 10),
     "Downloading Files": Promise(
-        prints="Downloaded to downloaded_image.png", writes={"downloaded_image.png": 8090}, sends=(f"GET {BIN}/image/png",)
+        prints="Downloaded to downloaded_image.png",
+        writes={"downloaded_image.png": 8090},
+        sends=(f"GET {BIN}/image/png",),
     ),
     "Custom Headers": Promise(
         # httpbin never shows X-Request-Id, which it takes for its own infrastructure's.
@@ -138,9 +140,7 @@ _PATTERNS: dict[str, Promise] = {
     "Using asyncio.create_task() for Background Requests": Promise(
         prints="Doing other work...\nStill doing other work...\nBackground task completed: {'args': {}, …}"
     ),
-    "Async Context Manager Pattern": Promise(
-        prints="{'id': 123, 'name': 'User 123'}", sends=(f"GET {API}/users/123",)
-    ),
+    "Async Context Manager Pattern": Promise(prints="{'id': 123, 'name': 'User 123'}", sends=(f"GET {API}/users/123",)),
     "Rate Limiting with Semaphores": Promise(prints="Completed 20 requests", sends=(f"GET {BIN}/uuid",) * 20),
     "Streaming Responses": Promise(prints="Received chunk of 256 bytes\n" * 4),
     "Timeout Patterns": Promise(prints="Request timed out\nRequest timed out (asyncio)"),
