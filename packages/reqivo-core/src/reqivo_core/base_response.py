@@ -254,11 +254,6 @@ class BaseResponse:
         trailers = self._body.trailers if self._body is not None else None
         return trailers if trailers is not None else Headers()
 
-    @property
-    def pushes(self) -> Any:
-        """The pushed responses promised with this one; empty where nothing can be pushed."""
-        return self.extensions.get("pushes", ())
-
     def raise_for_status(self) -> Self:
         """Raise if the status is 4xx or 5xx.
 
