@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from email.message import Message
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
@@ -255,11 +254,6 @@ class BaseResponse:
         trailers = self._body.trailers if self._body is not None else None
         return trailers if trailers is not None else Headers()
 
-    @property
-    def pushes(self) -> Any:
-        """The pushed responses promised with this one; empty where nothing can be pushed."""
-        return self.extensions.get("pushes", ())
-
     def raise_for_status(self) -> Self:
         """Raise if the status is 4xx or 5xx.
 
@@ -315,6 +309,8 @@ class BaseResponse:
         content_type = self.headers.get("content-type")
         if content_type is None or "charset" not in content_type.lower():
             return None
+        from email.message import Message  # here, since it is slow to import
+
         message = Message()
         message["content-type"] = content_type
         charset = message.get_param("charset")
