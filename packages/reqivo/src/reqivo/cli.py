@@ -96,7 +96,7 @@ def _request(arguments: Sequence[str]) -> int:
     if len(options.target) > 2:
         parser.error("give [METHOD] URL, and options for the rest")
 
-    from reqivo_core import Session
+    from reqivo.session import Session
     from reqivo_core.errors import ReqivoError
 
     method = options.target[0] if len(options.target) == 2 else ("GET" if options.body is None else "POST")
