@@ -250,7 +250,7 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
-    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+    async def deliver(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
         """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
 
         Args:
@@ -263,11 +263,6 @@ class BaseSession(Generic[ResponseT]):
         """
         response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
         return response
-
-    @property
-    def runtime(self) -> Runtime:
-        """The leaves in which this session's conversations wait."""
-        return self._runtime
 
     @property
     def trace(self) -> Trace | None:
