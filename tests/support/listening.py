@@ -11,7 +11,8 @@ from . import ownership
 def listen(host: str = "127.0.0.1", receive_buffer: int | None = None) -> socket.socket:
     """Bind and listen on a free port; accepted sockets inherit ``receive_buffer`` (bytes)."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the protocol is named; else each response takes 40 ms longer.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer is not None:

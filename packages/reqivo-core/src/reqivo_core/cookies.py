@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -71,6 +72,7 @@ class CookieJar(MutableMapping[str, str]):
         self._now = now
         self._limits = limits
         self._lock = threading.Lock()
+        _jars[id(self)] = self
         self._store = CookieStore(limits)
         if cookies is not None:
             self.update(cookies)
@@ -352,3 +354,16 @@ def _join(cookies: Iterable[Cookie], size: int) -> str | None:
 
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+_jars: weakref.WeakValueDictionary[int, CookieJar] = weakref.WeakValueDictionary()
+
+
+def _enter_child() -> None:
+    """Free the locks in a forked child: whoever held one is a thread of the parent."""
+    for jar in list(_jars.values()):
+        jar._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_enter_child)

@@ -187,11 +187,7 @@ class Dialer:
         if route.socket_path is not None:
             with _phase(exchange, "connect", {"path": route.socket_path}):
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
-        with _phase(exchange, "dns", {"host": origin.host}):
-            addresses = await self._addresses(origin.host, origin.port, deadline)
-        if self._address_check is not None and route.proxy is None:
-            for address in addresses:
-                self._address_check.check(origin.host, address)
+        addresses = await self._permitted(origin, exchange, deadline, is_checked=route.proxy is None)
         with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
             try:
                 return await self._runtime.connect_tcp(
@@ -201,6 +197,17 @@ class Dialer:
                 self._cache.forget(origin.host)  # it may have moved
                 raise
 
+    async def _permitted(
+        self, origin: Origin, exchange: Exchange, deadline: Deadline, *, is_checked: bool = True
+    ) -> list[Address]:
+        """An origin's addresses, none of them refused."""
+        with _phase(exchange, "dns", {"host": origin.host}):
+            addresses = await self._addresses(origin.host, origin.port, deadline)
+        if self._address_check is not None and is_checked:
+            for address in addresses:
+                self._address_check.check(origin.host, address)
+        return addresses
+
     async def _addresses(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Look a host up: first where the session says, then in DNS."""
         chosen = None
@@ -209,7 +216,7 @@ class Dialer:
         elif self._resolve is not None:
             chosen = self._resolve.get(f"{host}:{port}", self._resolve.get(host, self._resolve.get("*")))
         if chosen is None:
-            return await self._looked_up(host, port, deadline)
+            return await self._ask_dns(host, port, deadline)
         several = chosen if isinstance(chosen, list) else [chosen]
         addresses: list[Address] = []
         for one in several:
@@ -217,7 +224,7 @@ class Dialer:
             addresses += await self._runtime.resolve(target, target_port, deadline.left())
         return addresses
 
-    async def _looked_up(self, host: str, port: int, deadline: Deadline) -> list[Address]:
+    async def _ask_dns(self, host: str, port: int, deadline: Deadline) -> list[Address]:
         """Ask DNS, or remember what it said."""
         known = self._cache.get(host, self._runtime.now())
         if known is not None:
@@ -243,6 +250,9 @@ class Dialer:
             try:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
+                    if getattr(tunnel, "wants_address", False):
+                        address = (await self._permitted(origin, exchange, deadline))[0]
+                        origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
                 if not _is_http(proxy):
                     raise UnsupportedProtocol(

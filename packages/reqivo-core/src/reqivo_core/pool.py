@@ -4,7 +4,8 @@ One ``threading.Lock`` guards the state in every world; it is held for pure step
 (close these, wake those) is done after the lock is released.
 
 Finalizers may run anywhere, also inside a step, on the thread that holds the lock. So they never wait for it: what
-they give back goes into ``_abandoned`` (appending to a deque is atomic), and whoever releases the lock looks there.
+they give back goes into ``_abandoned`` (appending to a deque is atomic), and whoever has released the lock looks there
+(``_settle``), however little was done under it: what was given back may be all that somebody waits for.
 """
 
 from __future__ import annotations
@@ -71,6 +72,29 @@ class Lease:
             self._pool.give_back_later(self._state, member)
 
 
+class _Uncounted(Lease):
+    """A hold on nothing: for what comes over a connection that is not held for it, such as a pushed response."""
+
+    def __init__(self) -> None:
+        self.transport = _SHARED
+        self.is_reused = True
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+    abandon = release
+
+
+class _Shared:
+    """All that is asked about the connection of a hold on nothing."""
+
+    is_shared = True
+
+
+_SHARED: Any = _Shared()
+UNCOUNTED = _Uncounted()
+
+
 class Pool:
     """The connections of one session."""
 
@@ -104,12 +128,12 @@ class Pool:
         while True:
             state = self._state
             with self._lock:
-                if state.is_closed:
-                    raise SessionClosed(
-                        "the session is closed: make a new one, or keep this one open for as long as it is used"
-                    )
-                answer = state.acquire(key, may_share, self._runtime.now())
+                answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
             self._settle(state)
+            if answer is None:
+                raise SessionClosed(
+                    "the session is closed: make a new one, or keep this one open for as long as it is used"
+                )
             if answer.__class__ is Place:
                 given = await self._wait(state, answer, exchange)
             else:
@@ -127,6 +151,7 @@ class Pool:
         try:
             with self._lock:
                 place.waiter = None if place.is_settled else self._runtime.waiter()
+            self._settle(state)
             seconds = exchange.deadline.pool()
             if place.waiter is not None and not await place.waiter.wait(seconds) and not place.is_settled:
                 raise PoolTimeout(
@@ -219,7 +244,7 @@ class Pool:
             if world is self._world:
                 return
             old, self._world = self._state, world
-            if not old.members():
+            if not old.total:  # nothing open, nor being opened
                 return
             self._state = PoolState(self._limits)
             self._state.is_closed = old.is_closed
@@ -247,27 +272,21 @@ class Pool:
             state.close()
             closing, state.to_close = state.to_close, deque()
         self._settle(state)
-        for transport in closing:
-            try:
+        try:
+            for transport in closing:
                 await transport.aclose()
-            finally:
+        finally:
+            for transport in closing:
                 transport.close()
-
-    def close_now(self) -> None:
-        """Close without a farewell, for finalizers."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._state.close()
-            finally:
-                self._lock.release()
-            self._settle(self._state)
 
     @property
     def counts(self) -> PoolCounts:
         """How many connections and requests there are."""
         with self._lock:
-            idle = self._state.idle
-            return PoolCounts(self._state.total - idle, idle, self._state.waiting)
+            state = self._state
+            counts = PoolCounts(state.total - state.idle, state.idle, state.waiting)
+        self._settle(state)
+        return counts
 
     active = property(lambda self: self.counts.active, doc="Connections that carry something or are being opened.")
     idle = property(lambda self: self.counts.idle, doc="Connections that carry nothing.")
@@ -276,7 +295,9 @@ class Pool:
     def connections(self) -> list[dict[str, Any]]:
         """Describe each open connection: protocol, exchanges, and what its transport tells (windows, streams)."""
         with self._lock:
-            members = self._state.members()
+            state = self._state
+            members = state.members()
+        self._settle(state)
         return [
             {"http_version": m.transport.http_version, "active": m.active, "capacity": m.capacity, "uses": m.uses}
             | dict(m.transport.describe())

@@ -28,7 +28,7 @@ __all__ = [
     "parse_url",
 ]
 
-DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443, "socks5": 1080, "socks5h": 1080}
 """Ports of the schemes that name a host to connect to; any other scheme has port 0 unless its URL gives one."""
 
 HTTP_EQUIVALENTS: Final = {"ws": "http", "wss": "https"}

@@ -79,18 +79,18 @@ class BlockingStream(NetworkStream):
         "_is_reading",
         "_is_writing",
         "_peer",
-        "_pid",
         "_socket",
         "_wait_idle",
         "_wait_readable",
         "_wait_writable",
+        "_world",
     )
 
     def __init__(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._peer = peer
-        self._pid = os.getpid()
+        self._world = _world
         # A poll object serves one caller at a time, hence one for each of those that may come at once.
         self._wait_readable = _wait_for(sock, False)
         self._wait_idle = _wait_for(sock, False)
@@ -104,8 +104,8 @@ class BlockingStream(NetworkStream):
         """See :meth:`NetworkStream.read`."""
         self._is_reading = True
         try:
-            if self._is_closed:
-                raise sockets.read_error(self._peer, sockets.closed_here())
+            if self._is_closed or self._world is not _world:
+                raise sockets.read_error(self._peer, self._why_unusable())
             if self._has_more or timeout == 0 or self._wait_readable(_milliseconds(timeout)):
                 data = self._socket.recv(max_bytes)
                 # A full buffer means that there is probably more: the next read goes straight to it.
@@ -128,8 +128,8 @@ class BlockingStream(NetworkStream):
         """See :meth:`NetworkStream.write`."""
         self._is_writing = True
         try:
-            if self._is_closed:
-                raise sockets.write_error(self._peer, sockets.closed_here())
+            if self._is_closed or self._world is not _world:
+                raise sockets.write_error(self._peer, self._why_unusable())
             sent = self._socket.send(data)
             if sent == len(data) or self._send_rest(memoryview(data)[sent:], timeout):
                 return
@@ -172,7 +172,7 @@ class BlockingStream(NetworkStream):
         if self._is_closed:
             return
         self._is_closed = True
-        if os.getpid() != self._pid:
+        if self._world is not _world:
             # After a fork the connection is the parent's as well, and those who read here are threads of the parent.
             self._socket.close()
         elif self._is_reading or self._is_writing:
@@ -183,6 +183,10 @@ class BlockingStream(NetworkStream):
         else:
             self._socket.close()
 
+    def _why_unusable(self) -> OSError:
+        """Why nothing can be read or written. What a forked child took would be missing in the parent."""
+        return sockets.closed_here() if self._is_closed else OSError("it belongs to the process that forked this one")
+
     def _release(self) -> None:
         """Close the descriptor once nobody uses it: whoever leaves last does it."""
         if not self._is_reading and not self._is_writing:
@@ -190,7 +194,7 @@ class BlockingStream(NetworkStream):
 
     def is_readable(self) -> bool:
         """See :meth:`NetworkStream.is_readable`."""
-        if self._is_closed:
+        if self._is_closed or self._world is not _world:
             return True
         try:
             return bool(self._wait_idle(0))

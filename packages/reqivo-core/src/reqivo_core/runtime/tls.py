@@ -120,6 +120,16 @@ _making = threading.Lock()
 """Held from setting ALPN on a context until a connection has copied it: the context may be the user's, and shared."""
 
 
+def _enter_child() -> None:
+    """Free the lock in a forked child: whoever held it is a thread of the parent."""
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_enter_child)
+
+
 class TlsStream(NetworkStream):
     """An encrypted stream.
 

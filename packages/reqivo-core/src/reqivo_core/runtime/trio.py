@@ -55,6 +55,8 @@ class TrioStream(NetworkStream):
         self._token = trio.lowlevel.current_trio_token()
         self._idle = select.poll()
         self._idle.register(sock, select.POLLIN)
+        self._room = select.poll()
+        self._room.register(sock, select.POLLOUT)
         self._is_closed = False
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
@@ -125,6 +127,10 @@ class TrioStream(NetworkStream):
     def is_readable(self) -> bool:
         """See NetworkStream."""
         return self._is_closed or bool(self._idle.poll(0))
+
+    def is_writable(self) -> bool:
+        """See NetworkStream."""
+        return self._is_closed or bool(self._room.poll(0))
 
     def get_info(self, name: str) -> Any:
         """See NetworkStream."""
