@@ -251,11 +251,6 @@ class BaseSession(Generic[ResponseT]):
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
     @property
-    def runtime(self) -> Runtime:
-        """The leaves in which this session's conversations wait."""
-        return self._runtime
-
-    @property
     def trace(self) -> Trace | None:
         """Where plugins send their own events; None where nobody observes."""
         return self._engine.trace
