@@ -14,7 +14,7 @@ from reqivo_core.options import checked
 from reqivo_core.timeouts import Timeout
 from reqivo_ws.closing import ABNORMAL, MAX_REASON, NORMAL, Ending, is_transient, is_valid_on_wire
 from reqivo_ws.codec import MAX_CONTROL
-from reqivo_ws.connection import GLANCE, Connection
+from reqivo_ws.connection import Connection
 from reqivo_ws.deflate import Deflate
 from reqivo_ws.handshake import checked_subprotocols
 from reqivo_ws.opening import Target, open_stream
@@ -241,8 +241,10 @@ class BaseWebSocket:
         """A connection that something can be sent over. An error that comes later is the caller's."""
         while True:
             connection = self._current()
+            if not self._is_reconnecting and connection.is_ready():
+                return connection
             try:
-                await connection.look(0.0 if self._is_reconnecting else GLANCE)
+                await connection.look()
                 return connection
             except ConnectionClosed as error:
                 await self._recover(connection, error)
