@@ -250,20 +250,6 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
-    async def deliver(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
-
-        Args:
-            request: The request.
-            options: Those of ``send``.
-
-        Raises:
-            RequestError: What went wrong; the classes tell.
-            SessionClosed: The session was closed.
-        """
-        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
-        return response
-
     @property
     def trace(self) -> Trace | None:
         """Where plugins send their own events; None where nobody observes."""
@@ -290,6 +276,11 @@ class BaseSession(Generic[ResponseT]):
             SessionClosed: The session was closed.
         """
         response: ResponseT = await self._engine.send(*self._prepare(method, url, options))
+        return response
+
+    async def converse_by(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request that is already made, as ``send`` does, in whatever world: see ``converse``."""
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
         return response
 
     def _known(self, options: frozenset[str]) -> AbstractSet[str]:
