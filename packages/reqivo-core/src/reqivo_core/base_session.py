@@ -195,11 +195,6 @@ class BaseSession(Generic[ResponseT]):
         self._plan.timeout = Timeout.of(timeout)
 
     @property
-    def runtime(self) -> Runtime:
-        """The leaves that everything in this session waits by."""
-        return self._runtime
-
-    @property
     def trust_env(self) -> bool:
         """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
         return self._trust_env
@@ -281,19 +276,6 @@ class BaseSession(Generic[ResponseT]):
             InvalidRequest: Method, headers or body cannot be sent.
         """
         return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
-
-    async def converse(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, in whatever world: for conversations of several requests that are written once for both.
-
-        In a blocking session nothing suspends in here (see ``runtime.driving.run_blocking``).
-
-        Raises:
-            TypeError: A keyword is not known, or two bodies are given.
-            RequestError: What went wrong; the classes tell.
-            SessionClosed: The session was closed.
-        """
-        response: ResponseT = await self._engine.send(*self._prepare(method, url, options))
-        return response
 
     def _known(self, options: frozenset[str]) -> AbstractSet[str]:
         """The names of options, with those that plugins brought."""
