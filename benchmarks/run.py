@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import report
-from contenders import CONTENDERS, Contender, before
+from contenders import BEFORE, CONTENDERS, Contender, before
 from processes import Failed, ImportTimer, NotPossible, Process, Servers
 from results import Run, Skipped
 from workloads import Workload, workloads
@@ -48,9 +48,10 @@ class Machine:
         return given or (None if contender.own_interpreter else sys.executable)
 
     def environment(self, contender: Contender) -> dict[str, str]:
-        """The environment of its processes: no proxies, and the tree that is meant."""
+        """The environment of its processes: no proxies, the tree that is meant, compiled modules kept."""
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        if contender.name == "reqivo-before" and self.baseline is not None:
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        if contender.name == BEFORE and self.baseline is not None:
             trees = [str(path) for path in sorted(self.baseline.glob("packages/*/src"))]
             kept["PYTHONPATH"] = os.pathsep.join(trees)
         return kept | contender.environment

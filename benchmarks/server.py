@@ -236,6 +236,7 @@ def supervise() -> None:
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending the others
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             print(json.dumps(asdict(_start(Path(directory)))), flush=True)

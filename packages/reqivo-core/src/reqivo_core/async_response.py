@@ -38,6 +38,12 @@ class AsyncResponse(BaseResponse):
     body = content
 
     @property
+    def pushes(self) -> AsyncIterator[Any]:
+        """What the server pushes with this response, as it is promised; empty where nothing can be pushed."""
+        pushes = self.extensions.get("pushes")
+        return _Nothing() if pushes is None else pushes.for_async()
+
+    @property
     def text(self) -> str:
         """The whole body as text, by ``encoding``; what does not decode becomes U+FFFD.
 
@@ -164,6 +170,13 @@ class AsyncResponse(BaseResponse):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.aiter_content(None)
+
+
+class _Nothing(AsyncIterator[Any]):
+    """An iterator that is at its end."""
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
 
 
 class _Pieces(AsyncIterator[T], Generic[T]):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from reqivo_core.base_response import BaseResponse
     from reqivo_core.interfaces import Flow, Runtime, Trace
+    from reqivo_core.options import TimeoutTypes
+    from reqivo_core.urls import Origin
 
 DEFAULT_TIMEOUT = Timeout()
 ResponseT = TypeVar("ResponseT", bound="BaseResponse")
@@ -296,6 +298,11 @@ class BaseSession(Generic[ResponseT]):
         """
         given = checked(options, self._known(SENDING_OPTIONS), "send")
         return self._with_userinfo(request, self._plan_for(given), given)
+
+    def _prepare_ping(self, url: str | URL, timeout: TimeoutTypes) -> tuple[Origin, Plan]:
+        """Turn a call of ``ping`` into whom to ask, and how."""
+        target = merge_base(self._base_url, url) if isinstance(url, str) else url
+        return target.origin, self._plan.but(timeout=Timeout.of(timeout))
 
     def _build(self, method: str, url: str | URL, given: Mapping[str, Any]) -> Request:
         """Make a request of a call's options and the session's defaults."""

@@ -42,6 +42,12 @@ class Response(BaseResponse):
     body = content
 
     @property
+    def pushes(self) -> Iterator[Any]:
+        """What the server pushes with this response, as it is promised; empty where nothing can be pushed."""
+        pushes = self.extensions.get("pushes")
+        return iter(()) if pushes is None else pushes.for_blocking()
+
+    @property
     def text(self) -> str:
         """The whole body as text, by ``encoding``; what does not decode becomes U+FFFD.
 

@@ -12,7 +12,6 @@ One-shot calls, sessions, and their asynchronous twins::
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from reqivo import exceptions
@@ -78,6 +77,7 @@ from reqivo_core import (
     ReadBody,
     Sleep,
     Timeout,
+    __version__,
     hookimpl,
 )
 
@@ -95,8 +95,6 @@ if TYPE_CHECKING:
 
     Client = Reqivo
     AsyncClient = AsyncReqivo
-
-__version__ = _version("reqivo")
 
 __all__ = [
     "AddressGuard",
