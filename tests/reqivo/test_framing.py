@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from reqivo import HeadersTooLarge, IncompleteBody, Limits, RemoteProtocolError, ServerDisconnected
+from reqivo import HeadersTooLarge, IncompleteBody, RemoteProtocolError, ServerDisconnected
 from support.messages import Segmentation, chunked, response
 from support.scenarios import Scenario, Stage, bad, good, head, ids, ok
-from support.scripted import Peer
 
 Bad = RemoteProtocolError
 CHUNKED = head("Transfer-Encoding: chunked")
