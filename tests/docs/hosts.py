@@ -38,7 +38,9 @@ NAMES = (
 )
 _SHORT = 3
 _HTML = [("content-type", "text/html; charset=utf-8")]
-_PAGE = b"<!doctype html><title>Example Domain</title><link rel=stylesheet href=/style.css><script src=/app.js></script>\n"
+_PAGE = (
+    b"<!doctype html><title>Example Domain</title><link rel=stylesheet href=/style.css><script src=/app.js></script>\n"
+)
 _FILES = {"/style.css": ("text/css", b"body { margin: 2em }\n"), "/app.js": ("text/javascript", b"'use strict'\n")}
 
 
