@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -135,6 +134,8 @@ def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> 
     result: dict[str, Any] = {}
     for name, value in options.items():
         if name not in known:
+            from difflib import get_close_matches  # here, since it is slow to import
+
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             if name in FROM_PLUGINS:

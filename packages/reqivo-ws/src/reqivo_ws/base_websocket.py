@@ -139,7 +139,6 @@ class BaseWebSocket:
         self._settings = Settings(**changes)
         self._is_reconnecting = bool(given.get("auto_reconnect", False))
         self._reconnector = Reconnector(
-            self,
             given.get("reconnect_delay", 1.0),
             given.get("max_reconnect_attempts", 5),
             given.get("on_reconnect"),
@@ -235,7 +234,7 @@ class BaseWebSocket:
         ending = connection.ending
         if not self._is_reconnecting or self._is_closed or ending is None or not is_transient(ending.code):
             raise error
-        await self._reconnector.reconnect(connection, error, until)
+        await self._reconnector.reconnect(self, connection, error, until)
 
     async def _ready(self) -> Connection:
         """A connection that something can be sent over. An error that comes later is the caller's."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 64 * 1024
 LARGE_READ = 1024 * 1024
-LINGER = 1.0
+LINGER = 0.5
 """Seconds that the server is given to end the connection after the closing handshake, which is its part to do."""
 
 GLANCE = 1.0

@@ -183,7 +183,9 @@ class Assembler:
             text, used = utf_8_decode(data, "strict", is_final)
         except UnicodeDecodeError:
             raise _not_utf8() from None
-        self._carry = data[used:]
+        self._carry = carry = data[used:]
+        if carry[:1] == b"\xed" and carry[1:2] >= b"\xa0":  # half a surrogate, of which Python expects the third octet
+            raise _not_utf8()
         return text
 
     def _end_frame(self, ends_message: bool) -> Fragment:

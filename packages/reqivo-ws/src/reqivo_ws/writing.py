@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from reqivo_core.errors import ReqivoError
 from reqivo_ws.batons import Baton
@@ -12,6 +13,7 @@ from reqivo_ws.codec import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from reqivo_core.interfaces import NetworkStream, Runtime
     from reqivo_ws.codec import Codec
@@ -38,7 +40,7 @@ class Writer:
         codec: Makes frames.
         deflater: Compresses, if that was agreed upon.
         timeout: Seconds that the peer may take to make room; None for ever.
-        on_broken: Called with what a write raised: half a frame may have gone out, so the connection is lost.
+        on_broken: A method, called with what a write raised: half a frame may have gone out, so the connection is lost.
 
     Attributes:
         is_closed: Whether the close frame was sent, or is about to be.
@@ -51,13 +53,15 @@ class Writer:
         codec: Codec,
         deflater: Deflater | None,
         timeout: float | None,
-        on_broken: Callable[[BaseException], None],
+        on_broken: Callable[[BaseException], Any],
     ) -> None:
         self._stream = stream
         self._codec = codec
         self._deflater = deflater
         self._timeout = timeout
-        self._on_broken = on_broken
+        # Weak, for the same reason for which nothing else here points back: a connection that is dropped unclosed goes
+        # at once, its stream before the socket, and not in the order of some garbage collection.
+        self._on_broken = WeakMethod(on_broken)
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
         self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
@@ -202,7 +206,8 @@ class Writer:
                 else:
                     await self._put_slices(memoryview(part), seconds)
         except BaseException as error:
-            self._on_broken(error)
+            if (tell := self._on_broken()) is not None:
+                tell(error)
             raise
 
     async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:
