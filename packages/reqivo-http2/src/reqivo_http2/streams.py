@@ -1,4 +1,4 @@
-"""Stream: one exchange's state on a connection. Pure: it decides, and neither waits nor writes (RFC 9113 §5.1, §8.1)."""
+"""Stream: one exchange's state on a connection (RFC 9113 §5.1, §8.1). Pure: it neither waits nor writes."""
 
 from __future__ import annotations
 
