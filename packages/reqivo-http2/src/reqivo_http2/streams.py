@@ -191,10 +191,10 @@ class Stream:
             self.length = self.manager.document_size = length
         elif not is_tunnel:
             self.length = 0
-        if ends:
-            self._end()
         self.fields = fields
         self.status = status
+        if ends:
+            self._end()
 
     def _receive_trailers(self, fields: RawHeaders, ends: bool) -> None:
         if not ends:
