@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reqivo_core import Timeout
+from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2 import transport
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import Policy
@@ -70,6 +71,11 @@ class Line:
         with pytest.raises(kind) as caught:
             self.client.read(self.client.request(method, self.url(path), **options))
         return caught.value
+
+    def drive(self, conversation: Any) -> Any:
+        """Run a coroutine of the library to its end, as this world's sessions do."""
+        world = self.client.world
+        return run_blocking(conversation) if world.name == "blocking" else world.run(conversation)
 
     @property
     def connection(self) -> dict[str, Any]:

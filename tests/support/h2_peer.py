@@ -170,7 +170,8 @@ class H2Peer:
     def headers(self, stream_id: int, pairs: Pairs, *flags: str) -> frames.HeadersFrame:
         """A header section in one frame."""
         fields = [(_octets(name), _octets(value)) for name, value in pairs]
-        block = self.encoder.encode(fields)
+        huffman = sum(len(value) for _, value in fields) < 1000  # hpack takes seconds for more
+        block = self.encoder.encode(fields, huffman=huffman)
         return frames.HeadersFrame(stream_id, block, flags=["END_HEADERS", *flags])
 
     def head(self, request: H2Request | int, status: int | str, fields: Pairs = (), *flags: str) -> frames.HeadersFrame:
