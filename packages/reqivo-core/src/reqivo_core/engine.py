@@ -343,6 +343,8 @@ class Engine(Generic[R]):
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
                 if isinstance(error, RequestError) and error.requires_http11:
+                    if key.route.http2 is True or not key.route.http1:
+                        raise  # HTTP/2 is insisted on
                     key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
                 continue
