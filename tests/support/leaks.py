@@ -51,7 +51,16 @@ class Snapshot:
 
     def new_since(self, before: Snapshot) -> list[str]:
         """Describe what was not there before."""
-        return [words for key, words in self.things.items() if key not in before.things]
+        new = {key: words for key, words in self.things.items() if key not in before.things}
+        if not any(kind == "socket" for kind, _ in new):
+            return list(new.values())
+        # Only now: the kernel's tables also list every connection that lingers in TIME_WAIT, maybe thousands.
+        names = _socket_names()
+        for kind, inode in list(new):
+            if kind == "socket":
+                name = names.get(inode, "socket, not connected")
+                new[kind, inode] = f"{new[kind, inode]}: {name}" if name else ""
+        return [words for words in new.values() if words]
 
 
 class leak_check:
@@ -105,19 +114,16 @@ class leak_check:
 
 
 def _descriptors() -> Iterator[tuple[tuple[str, int], str]]:
-    """Yield the sockets, pipes and selectors of this process that are not a test server's."""
-    sockets: dict[int, str] | None = None
+    """Yield the sockets, pipes and selectors of this process; sockets marked as a test server's are left out."""
     for name in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue  # the descriptor by which the directory itself was read
         if target.startswith("socket:["):
-            sockets = _socket_names() if sockets is None else sockets
             inode = int(target[8:-1])
-            words = sockets.get(inode, "socket, not connected")
-            if words and not ownership.is_owned_inode(inode):
-                yield ("socket", inode), f"fd {name}: {words}"
+            if not ownership.is_owned_inode(inode):
+                yield ("socket", inode), f"fd {name}"
         elif target.startswith("pipe:["):
             yield ("pipe", int(name)), f"fd {name}: {target}"
         elif target.startswith("anon_inode:"):
