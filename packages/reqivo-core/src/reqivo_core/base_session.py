@@ -197,11 +197,6 @@ class BaseSession(Generic[ResponseT]):
         self._plan.timeout = Timeout.of(timeout)
 
     @property
-    def runtime(self) -> Runtime:
-        """The leaves that everything in this session waits by."""
-        return self._runtime
-
-    @property
     def trust_env(self) -> bool:
         """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
         return self._trust_env
@@ -250,25 +245,6 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
-    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
-
-        Args:
-            request: The request.
-            options: Those of ``send``.
-
-        Raises:
-            RequestError: What went wrong; the classes tell.
-            SessionClosed: The session was closed.
-        """
-        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
-        return response
-
-    @property
-    def runtime(self) -> Runtime:
-        """The leaves in which this session's conversations wait."""
-        return self._runtime
-
     @property
     def trace(self) -> Trace | None:
         """Where plugins send their own events; None where nobody observes."""
@@ -284,17 +260,17 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
 
-    async def converse(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, in whatever world: for conversations of several requests that are written once for both.
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation that is written once for every world.
 
         In a blocking session nothing suspends in here (see ``runtime.driving.run_blocking``).
 
         Raises:
-            TypeError: A keyword is not known, or two bodies are given.
+            TypeError: A keyword is not known, or would change the request itself.
             RequestError: What went wrong; the classes tell.
             SessionClosed: The session was closed.
         """
-        response: ResponseT = await self._engine.send(*self._prepare(method, url, options))
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
         return response
 
     def _known(self, options: frozenset[str]) -> AbstractSet[str]:
