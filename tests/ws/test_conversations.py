@@ -495,7 +495,6 @@ def test_what_cannot_be_sent(world: World, serve: Serve, wrong: Any) -> None:
 
 def test_send_answers_pings_in_passing(world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "GLANCE", 0.0)
-    monkeypatch.setattr("reqivo_ws.base_websocket.GLANCE", 0.0)
     pinged = threading.Event()
 
     def script(peer: Peer) -> None:

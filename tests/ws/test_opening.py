@@ -376,6 +376,8 @@ def test_options_are_checked(world: World) -> None:
     for wrong in ({"ping_interval": 0}, {"max_message_size": -1}, {"reconnect_delay": -1}, {"close_timeout": "1"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             make(world, "ws://x/", **wrong)
+    with pytest.raises(TypeError, match="compression"):
+        make(world, "ws://x/", compression=["deflate"])
     with pytest.raises(ValueError, match="max_reconnect_attempts"):
         make(world, "ws://x/", max_reconnect_attempts=-1)
     with pytest.raises(WebSocketError, match="connect"):

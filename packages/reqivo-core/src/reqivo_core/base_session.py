@@ -245,25 +245,6 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
-    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
-
-        Args:
-            request: The request.
-            options: Those of ``send``.
-
-        Raises:
-            RequestError: What went wrong; the classes tell.
-            SessionClosed: The session was closed.
-        """
-        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
-        return response
-
-    @property
-    def runtime(self) -> Runtime:
-        """The leaves in which this session's conversations wait."""
-        return self._runtime
-
     @property
     def trace(self) -> Trace | None:
         """Where plugins send their own events; None where nobody observes."""
@@ -278,6 +259,19 @@ class BaseSession(Generic[ResponseT]):
             InvalidRequest: Method, headers or body cannot be sent.
         """
         return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
+
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation that is written once for every world.
+
+        In a blocking session nothing suspends in here (see ``runtime.driving.run_blocking``).
+
+        Raises:
+            TypeError: A keyword is not known, or would change the request itself.
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
+        return response
 
     def _known(self, options: frozenset[str]) -> AbstractSet[str]:
         """The names of options, with those that plugins brought."""

@@ -40,6 +40,7 @@ class Reconnector:
         self._sleeper: Waiter | None = None
         self._is_stopped = False
         self._failure: BaseException | None = None
+        self._judged: Connection | None = None
 
     def begin(self, runtime: Runtime) -> None:
         """The application connects: what was before does not count."""
@@ -78,15 +79,21 @@ class Reconnector:
             if websocket._connection is not lost:
                 return
             if self._due is None:
-                if lost.received or self._runtime.now() - lost.opened > STABLE:
-                    self._backoff.reset()
-                self._failure = None
+                self._judge(lost)
             while True:
                 await self._wait(websocket, error, until)
                 if await self._attempt(websocket, error):
                     return
         finally:
             self._baton.give_back()
+
+    def _judge(self, lost: Connection) -> None:
+        """Begin to count anew if the connection that was lost had been a success."""
+        if lost is not self._judged:
+            self._judged = lost
+            self._failure = None
+            if lost.received or self._runtime.now() - lost.opened > STABLE:
+                self._backoff.reset()
 
     async def _wait(self, websocket: BaseWebSocket, error: ConnectionClosed, until: float | None) -> None:
         """Wait until the next attempt is due."""

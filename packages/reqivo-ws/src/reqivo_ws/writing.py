@@ -74,13 +74,16 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
+        # Who holds the frames and sees nobody amid a message need not hold the messages.
+        if self._frames.try_take():
+            if not self._messages.is_held:
+                await self._frame(TEXT if is_text else BINARY, payload, True, True)
+                return
+            self._frames.give_back()
         await self._messages.take()
         try:
-            deflater = self._deflater
-            is_compressed = deflater is not None and deflater.is_worthwhile(len(payload))
-            if deflater is not None and is_compressed:
-                payload = deflater.deflate(payload)
-            await self._frame(TEXT if is_text else BINARY, payload, True, is_compressed)
+            await self._frames.take()
+            await self._frame(TEXT if is_text else BINARY, payload, True, True)
         finally:
             self._messages.give_back()
 
@@ -95,12 +98,9 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
-        deflater = self._deflater
-        is_compressed = deflater is not None and deflater.is_able
-        if deflater is not None and is_compressed:
-            payload = deflater.deflate(payload, is_final)
         opcode = CONTINUATION if not is_first else TEXT if is_text else BINARY
-        await self._frame(opcode, payload, is_final, is_compressed and is_first)
+        await self._frames.take()
+        await self._frame(opcode, payload, is_final, False)
 
     def end_fragments(self) -> None:
         """Let other messages go out."""
@@ -113,6 +113,7 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
+        await self._frames.take()
         await self._frame(opcode, payload)
 
     async def try_control(self, opcode: int, payload: bytes) -> bool:
@@ -174,12 +175,16 @@ class Writer:
             finally:
                 self._frames.give_back()
 
-    async def _frame(self, opcode: int, payload: bytes, is_final: bool = True, is_compressed: bool = False) -> None:
-        await self._frames.take()
+    async def _frame(self, opcode: int, payload: bytes, is_final: bool = True, is_whole: bool = True) -> None:
+        """Send a frame and give back the baton, which is held."""
         try:
             if self.is_closed:
                 raise WriterClosed
-            await self._put(self._codec.encode(opcode, payload, is_final, is_compressed))
+            is_compressed = False
+            if self._deflater is not None and opcode < CLOSE:
+                payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
+            parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            await self._put(parts)
             if self._pongs:
                 await self._put_pongs()
         finally:
@@ -187,6 +192,13 @@ class Writer:
         # A ping that came after the last look, while the reader could not write because we still held the baton.
         if self._pongs:
             await self.flush()
+
+    @staticmethod
+    def _deflate(deflater: Deflater, opcode: int, payload: bytes, is_final: bool, is_whole: bool) -> tuple[bytes, bool]:
+        """Compress the payload of a data frame, in the order in which frames leave; whether RSV1 is to be set."""
+        if not (deflater.is_worthwhile(len(payload)) if is_whole else deflater.is_able):
+            return payload, False
+        return deflater.deflate(payload, is_final), opcode != CONTINUATION
 
     async def _put_pongs(self) -> None:
         """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
