@@ -207,11 +207,6 @@ class BaseSession(Generic[ResponseT]):
         return self._trust_env
 
     @property
-    def runtime(self) -> Runtime:
-        """The leaves that everything in this session waits by."""
-        return self._runtime
-
-    @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self.pool.is_closed
