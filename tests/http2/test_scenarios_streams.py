@@ -1,4 +1,4 @@
-"""The numbered scenarios of requests and responses: uploads, windows, bodies, heads, trailers (RFC 9113 §5, §6.9, §8)."""
+"""The numbered scenarios of requests and responses: uploads, windows, bodies, heads, trailers (RFC 9113)."""
 
 from __future__ import annotations
 

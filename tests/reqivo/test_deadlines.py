@@ -69,7 +69,6 @@ TOTALS: dict[str, tuple[Any, dict[str, Any]]] = {
     "silence": (silent, {}),
     "stall in the body": (stalled, {}),
     "redirects": (redirecting, {"max_redirects": 1000}),
-    "retries": (refusing, {"retries": Retry(1000, backoff=0)}),
     "expectation": (silent, {"headers": {"Expect": "100-continue"}, "body": b"x" * 10}),
 }
 
@@ -85,6 +84,18 @@ def test_the_total_ends_what_no_phase_would(world: World, serve: Any, name: str)
         assert client.session.pool.active == 0
     assert 0.15 < time.monotonic() - began < PATIENT
     assert "0.2 s" in str(caught.value) and caught.value.request is not None
+
+
+def test_the_total_ends_retries_with_what_there_is(world: World, serve: Any) -> None:
+    server = serve(refusing)
+    began = time.monotonic()
+    with world.client(timeout=Timeout(timeout=10, total=0.2), retries=Retry(1000, backoff=0)) as client:
+        try:
+            assert client.get(server.url("/")).status_code == 503
+        except TotalTimeout as error:
+            assert error.request is not None
+        assert client.session.pool.active == 0
+    assert time.monotonic() - began < PATIENT
 
 
 @pytest.mark.parametrize("script", [silent, stalled])
@@ -157,8 +168,7 @@ def test_a_cancelled_request_is_cancelled_and_no_timeout(serve: Any) -> None:
     async def main() -> bool:
         async with AsyncSession(timeout=10) as session:
             task = asyncio.ensure_future(session.get(server.url("/")))
-            while not server.requests:
-                await asyncio.sleep(0.005)
+            await asyncio.to_thread(server.wait_for_requests, 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -1,4 +1,4 @@
-"""Credentials appear in no repr, message, log, trace or pickle of an error; servers' octets are escaped and cut (M1)."""
+"""Credentials appear in no repr, message, log or trace; what servers sent is escaped and cut in messages (M1)."""
 
 from __future__ import annotations
 

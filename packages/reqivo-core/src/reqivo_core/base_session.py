@@ -197,14 +197,14 @@ class BaseSession(Generic[ResponseT]):
         self._plan.timeout = Timeout.of(timeout)
 
     @property
+    def runtime(self) -> Runtime:
+        """The leaves in which this session's conversations wait."""
+        return self._runtime
+
+    @property
     def trust_env(self) -> bool:
         """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
         return self._trust_env
-
-    @property
-    def runtime(self) -> Runtime:
-        """The leaves that everything in this session waits by."""
-        return self._runtime
 
     @property
     def is_closed(self) -> bool:
