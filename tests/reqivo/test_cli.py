@@ -1,12 +1,16 @@
 """The command line, as a user meets it: in a process of its own."""
 
+import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +162,27 @@ def test_reader_that_leaves(plain_server: AsgiServer) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 1
+
+
+def test_interrupting() -> None:
+    arrived = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        arrived.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    with AsgiServer(app) as server:
+        command = [sys.executable, "-m", "reqivo", server.url("/")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert arrived.wait(30)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=30) == (b"", b"")
+            assert process.returncode == 130
+
+
+def test_an_import_runs_nothing() -> None:
+    assert importlib.import_module("reqivo.__main__").main is importlib.import_module("reqivo.cli").main
 
 
 def test_plugins_are_listed() -> None:

@@ -48,7 +48,11 @@ def test_after_the_work_was_done() -> None:
     failing = fault.wrap_stream(stream)
     with pytest.raises(Cancelled, match="read"):
         run(failing.read(10, None))
-    assert not stream.is_readable()  # what was read is lost
+    assert not stream.is_readable()
+    assert failing.is_readable()  # what was read stays for the next read
+    assert run(failing.read(1, None)) == b"a"
+    assert run(failing.read(10, 0)) == b"b"
+    assert not failing.is_readable()
     run(failing.write(b"x", None))
     assert run(failing.read(10, None)) == b"cd"
     assert repr(fault) == "<Fault after leaf call 1: read>"

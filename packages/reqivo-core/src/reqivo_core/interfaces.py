@@ -51,7 +51,7 @@ class NetworkStream(ABC):
 
     @abstractmethod
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """Wait for octets.
+        """Wait for octets. Cancelled, it takes none: those that have arrived stay for the next read.
 
         Args:
             max_bytes: How many to return at most.

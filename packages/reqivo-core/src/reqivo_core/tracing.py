@@ -45,7 +45,6 @@ class _TracedBody(ResponseBody):
         self._trace = trace
         self._info = info
         self._received = 0
-        self._has_ended = False
 
     @property
     def length(self) -> int | None:  # type: ignore[override]  # read from the body below, which may learn it late
@@ -70,9 +69,7 @@ class _TracedBody(ResponseBody):
         return chunk
 
     def _tell(self, state: str, **more: Any) -> None:
-        if not self._has_ended:
-            self._has_ended = True
-            self._trace("response", state, {**self._info, "received": self._received, **more})
+        self._trace("response", state, {**self._info, "received": self._received, **more})
 
     def close(self) -> None:
         """See ResponseBody."""

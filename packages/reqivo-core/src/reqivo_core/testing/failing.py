@@ -74,8 +74,9 @@ class Fault:
         Args:
             at: See the class.
             failure: What happens there.
-            afterwards: Whether it happens once the leaf has done its work, whose result is then lost (a cancellation
-                that arrives together with what was waited for), instead of before.
+            afterwards: Whether it happens once the leaf has done its work, instead of before: a cancellation that
+                arrives together with what was waited for. Octets that were read stay for the next read, as runtimes
+                keep them; any other result is lost.
         """
         self.at = at
         self.leaves: list[str] = []
@@ -148,16 +149,18 @@ class FailingStream(NetworkStream):
     def __init__(self, stream: NetworkStream, fault: Fault) -> None:
         self._stream = stream
         self._fault = fault
+        self._kept = b""
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         """See :meth:`NetworkStream.read`."""
-        if timeout == 0:  # a look, which never waits: nothing can be cancelled there
-            return await self._stream.read(max_bytes, timeout)
-        fails = self._fault._enter("read")
-        data = await self._stream.read(max_bytes, timeout)
+        # A look never waits: nothing can be cancelled there.
+        fails = timeout != 0 and self._fault._enter("read")
+        data = self._kept or await self._stream.read(max_bytes, timeout)
+        self._kept = data
         if fails:
             self._fault._fail("read")
-        return data
+        self._kept = data[max_bytes:]
+        return data[:max_bytes]
 
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See :meth:`NetworkStream.write`."""
@@ -180,7 +183,7 @@ class FailingStream(NetworkStream):
 
     def is_readable(self) -> bool:
         """See :meth:`NetworkStream.is_readable`."""
-        return self._stream.is_readable()
+        return bool(self._kept) or self._stream.is_readable()
 
     def is_writable(self) -> bool:
         """See :meth:`NetworkStream.is_writable`."""
