@@ -150,9 +150,7 @@ def test_blocking(
     survived = 0
     verify, limits = str(authority.path), Limits(max_connections=1)
     for step in range(100):
-        with Session(
-            runtime=runtime, limits=Limits(max_connections=1), timeout=5, verify=str(authority.path)
-        ) as session:
+        with Session(runtime=runtime, limits=limits, timeout=5, verify=verify) as session:
             fuse.left = step
             try:
                 with session.stream("PUT", server.url("/302"), body=[b"x" * 70000, b"y"]) as got:
