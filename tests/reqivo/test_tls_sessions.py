@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -150,7 +151,9 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
             case _:
                 peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
         peer.abort_tls()
+        has_left.set()
 
+    has_left = threading.Event()
     server = serve([script, serve_on], tls=authority.server_context())
     with world.client(timeout=5, verify=str(authority.path)) as client:
         if framing == "none":
@@ -158,6 +161,7 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
                 client.read(client.get(server.url("/")))
         else:
             assert client.read(client.get(server.url("/"))) == b"abc"
+        assert has_left.wait(5)
         assert client.read(client.post(server.url("/"))) == FOLLOW_UP
 
 

@@ -1,203 +1,175 @@
-"""A request interrupted at its k-th wait, for every k: the pool stays whole, and the next request succeeds."""
+"""Whatever interrupts or breaks a request, at whichever leaf call: the pool is whole, and the next request does.
 
-from __future__ import annotations
+Each scenario is run once for each of its leaf calls, with one connection allowed: a slot that is lost would be missed.
+"""
 
 import asyncio
-import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
-import reqivo
-from reqivo import AsyncSession, Limits, Session
-from reqivo_core.interfaces import Address, NetworkStream
-from reqivo_core.runtime.asyncio import AsyncioRuntime
-from reqivo_core.runtime.blocking import BlockingRuntime
+from reqivo.exceptions import ReqivoError, RequestError
+from reqivo_core.runtime.running import make_runtime
+from reqivo_core.testing.failing import Cancelled, Failure, Fault, broken_network, cancelled, faults
+from support.asgi_app import pattern
 from support.certs import Authority
-from support.fixtures import Serve
-from support.messages import chunked, response
-from support.scenarios import FOLLOW_UP, head
-from support.scripted import Peer
+from support.fixtures import MakeProxy
+from support.servers import AsgiServer
+from support.world import Client, World
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
+LARGE = 200_000
+"""Octets of a body that no single read takes."""
 
-class Interrupt(BaseException):
-    """What a signal handler may raise anywhere."""
 
-
-class Fuse:
-    """Goes off at the k-th step.
+@dataclass
+class Setting:
+    """Where requests go.
 
     Attributes:
-        left: Steps before it does; None for never.
-        strike: What it does then.
+        server: The server that answers.
+        options: For the session.
     """
 
-    def __init__(self, strike: Callable[[], Any]) -> None:
-        self.left: int | None = None
-        self.strike = strike
-
-    async def burn(self) -> None:
-        if self.left is None:
-            return
-        self.left -= 1
-        if self.left < 0:
-            self.left = None
-            outcome = self.strike()
-            if outcome is not None:
-                await outcome
+    server: AsgiServer
+    options: dict[str, Any]
 
 
-class Fused(NetworkStream):
-    """A stream whose leaf calls burn a fuse, before they wait or after it."""
-
-    def __init__(self, stream: NetworkStream, fuse: Fuse, is_late: bool) -> None:
-        self._stream = stream
-        self._fuse = fuse
-        self._is_late = is_late
-
-    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        if not self._is_late and timeout != 0:
-            await self._fuse.burn()
-        data = await self._stream.read(max_bytes, timeout)
-        if self._is_late and timeout != 0:
-            await self._fuse.burn()
-        return data
-
-    async def write(self, data: Any, timeout: float | None) -> None:
-        if not self._is_late and timeout != 0:
-            await self._fuse.burn()
-        await self._stream.write(data, timeout)
-        if self._is_late and timeout != 0:
-            await self._fuse.burn()
-
-    async def start_tls(self, config: Any, server_hostname: str, alpn: Sequence[str], timeout: Any) -> NetworkStream:
-        from reqivo_core.runtime.tls import start_tls
-
-        return await start_tls(self, config, server_hostname, alpn, timeout)
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def is_readable(self) -> bool:
-        return self._stream.is_readable()
-
-    def get_info(self, name: str) -> Any:
-        return self._stream.get_info(name)
+def get(client: Client, setting: Setting, nonce: str) -> None:
+    check_echo(client, client.get(setting.server.url(f"/echo/{nonce}")), nonce)
 
 
-def fused(runtime: Any, fuse: Fuse, is_late: bool) -> Any:
-    """A runtime whose every wait burns the fuse."""
-    connect, resolve = runtime.connect_tcp, runtime.resolve
-
-    async def connect_tcp(addresses: Sequence[Address], timeout: float | None, **options: Any) -> NetworkStream:
-        await fuse.burn()
-        stream = await connect(addresses, timeout, **options)
-        return Fused(stream, fuse, is_late)
-
-    async def looked_up(host: str, port: int, timeout: float | None) -> Any:
-        await fuse.burn()
-        return await resolve(host, port, timeout)
-
-    runtime.connect_tcp, runtime.resolve = connect_tcp, looked_up
-    return runtime
+def post(client: Client, setting: Setting, nonce: str) -> None:
+    pieces = [nonce.encode() * 1000] * 3
+    response = client.post(setting.server.url(f"/echo/{nonce}"), body=iter(pieces))
+    assert check_echo(client, response, nonce)["body_length"] == sum(map(len, pieces))
 
 
-SQUEEZED = gzip.compress(b"abc" * 10000)
+def redirect(client: Client, setting: Setting, nonce: str) -> None:
+    response = client.get(setting.server.url("/redirect-to"), params={"url": f"/echo/{nonce}"})
+    check_echo(client, response, nonce)
+    assert len(response.history) == 1
 
 
-def script(peer: Peer) -> None:
-    """Redirect with a body, an interim response and a gzipped, chunked body in pieces."""
-    while True:
-        request = peer.expect_request()
-        if request.target == "/302":
-            peer.send(response(302, b"moved", [("Location", "/there"), ("Set-Cookie", "a=b")]))
-        elif request.target == "/there":
-            peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
-            peer.sleep(0.001)
-            peer.send(head("Transfer-Encoding: chunked", "Content-Encoding: gzip"))
-            for piece in (SQUEEZED[:20], SQUEEZED[20:]):
-                peer.sleep(0.001)
-                peer.send(chunked(piece).removesuffix(b"0\r\n\r\n"))
-            peer.send(b"0\r\n\r\n")
-        else:
-            peer.send(response(200, FOLLOW_UP))
+def stream(client: Client, setting: Setting, nonce: str) -> None:
+    with client.stream("GET", setting.server.url(f"/bytes/{LARGE}")) as response:
+        assert b"".join(client.pieces(response)) == pattern(LARGE)
 
 
-def pieces() -> Any:
-    yield b"x" * 70000
-    yield b"y"
+def leave_early(client: Client, setting: Setting, nonce: str) -> None:
+    with client.stream("GET", setting.server.url(f"/bytes/{LARGE}")) as response:
+        assert response.status_code == 200
 
 
-def raising(error: type[BaseException]) -> Callable[[], None]:
-    def strike() -> None:
-        raise error("struck")
-
-    return strike
+def reuse(client: Client, setting: Setting, nonce: str) -> None:
+    get(client, setting, f"{nonce}-first")
+    get(client, setting, nonce)
 
 
-@pytest.mark.parametrize("security", ["plain", "tls"])
-@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("error", [Interrupt, reqivo.ReadError])
-def test_blocking(
-    serve: Serve, authority: Authority, security: str, is_late: bool, error: type[BaseException]
-) -> None:  # F2, L4
-    server = serve(script, tls=authority.server_context() if security == "tls" else None)
-    fuse = Fuse(raising(error))
-    runtime = fused(BlockingRuntime(), fuse, is_late)
-    survived = 0
-    verify, limits = str(authority.path), Limits(max_connections=1)
-    for step in range(100):
-        with Session(runtime=runtime, limits=limits, timeout=5, verify=verify) as session:
-            fuse.left = step
+def check_echo(client: Client, response: Any, nonce: str) -> dict[str, Any]:
+    told: dict[str, Any] = client.json(response)
+    assert told["nonce"] == nonce, "the answer to another request"
+    return told
+
+
+@pytest.fixture
+def plain(plain_server: AsgiServer) -> Setting:
+    return Setting(plain_server, {})
+
+
+@pytest.fixture
+def tls(tls_server: AsgiServer, authority: Authority) -> Setting:
+    return Setting(tls_server, {"verify": str(authority.path)})
+
+
+@pytest.fixture
+def tunnel(tls: Setting, make_proxy: MakeProxy) -> Iterator[Setting]:
+    proxy = make_proxy()
+    yield Setting(tls.server, {**tls.options, "proxy": proxy.proxy_url, "trust_env": False})
+
+
+SCENARIOS = [
+    ("plain", get),
+    ("plain", post),
+    ("plain", redirect),
+    ("plain", stream),
+    ("plain", leave_early),
+    ("plain", reuse),
+    ("tls", get),
+    ("tls", post),
+    ("tls", stream),
+    ("tunnel", get),
+]
+scenarios = pytest.mark.parametrize(
+    ("where", "scenario"), SCENARIOS, ids=[f"{where}-{scenario.__name__}" for where, scenario in SCENARIOS]
+)
+
+
+def cancel_task(leaf: str) -> None:
+    """Cancel the running task, as its user does: the next leaf that waits learns of it."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+def torture(world: World, setting: Setting, scenario: Callable[..., None], tortures: Iterator[Fault]) -> int:
+    """Run a scenario once for each of its leaf calls; the number of them."""
+    steps = 0
+    for fault in tortures:
+        steps += 1
+        runtime = fault.wrap(make_runtime("blocking" if world.name == "blocking" else "asyncio"))
+        with world.client(runtime=runtime, limits={"max_connections": 1}, **setting.options) as client:
             try:
-                with session.stream("PUT", server.url("/302"), body=[b"x" * 70000, b"y"]) as got:
-                    assert got.read() == b"abc" * 10000
-                assert session.post(server.url("/up"), body=pieces()).content == FOLLOW_UP
-                survived += 1
-            except (Interrupt, reqivo.NetworkError, reqivo.IncompleteBody):
-                pass
-            is_over, fuse.left = fuse.left is not None, None
-            assert session.pool.active == session.pool.waiting == 0, step
-            assert session.get(server.url("/next")).content == FOLLOW_UP, step
-        if is_over:
-            break
-    assert step > 10
-    assert survived == 1 or error is reqivo.ReadError, "only what a connection that broke costs is made good"
+                scenario(client, setting, f"victim-{steps}")
+            except (Cancelled, KeyboardInterrupt, asyncio.CancelledError):
+                assert fault.was_reached
+            except ReqivoError as error:
+                assert fault.was_reached, f"an error without cause: {error!r}"
+                assert isinstance(error, RequestError), f"{fault!r}: {error!r}"
+                assert error.request is not None, f"{fault!r}: {error!r}"
+            fault.disarm()
+            pool = client.session.pool
+            assert (pool.active, pool.waiting) == (0, 0), f"{fault!r}: {pool!r}"
+            get(client, setting, f"next-{steps}")
+            assert (pool.active, pool.waiting) == (0, 0), f"{fault!r}: {pool!r}"
+    return steps
 
 
-@pytest.mark.parametrize("security", ["plain", "tls"])
-@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
-def test_asynchronous(serve: Serve, authority: Authority, security: str, is_late: bool) -> None:  # F2
-    server = serve(script, tls=authority.server_context() if security == "tls" else None)
+@scenarios
+@pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
+def test_interrupted_everywhere(
+    world: World, where: str, scenario: Callable[..., None], afterwards: bool, request: pytest.FixtureRequest
+) -> None:
+    setting = request.getfixturevalue(where)
+    assert torture(world, setting, scenario, faults(cancelled, afterwards=afterwards)) >= 4
 
-    def strike() -> Any:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        return asyncio.sleep(0)
 
-    async def work(session: AsyncSession) -> None:
-        async with session.stream("PUT", server.url("/302"), body=[b"x" * 70000, b"y"]) as got:
-            assert await got.aread() == b"abc" * 10000
-        assert (await session.post(server.url("/up"), body=pieces())).content == FOLLOW_UP
+@scenarios
+def test_broken_everywhere(
+    world: World, where: str, scenario: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    setting = request.getfixturevalue(where)
+    assert torture(world, setting, scenario, faults(broken_network)) >= 4
 
-    async def main() -> int:
-        fuse = Fuse(strike)
-        runtime = fused(AsyncioRuntime(), fuse, is_late)
-        for step in range(100):
-            limits = Limits(max_connections=1)
-            async with AsyncSession(runtime=runtime, limits=limits, timeout=5, verify=str(authority.path)) as session:
-                fuse.left = step
-                (outcome,) = await asyncio.gather(work(session), return_exceptions=True)
-                is_over, fuse.left = fuse.left is not None, None
-                assert isinstance(outcome, asyncio.CancelledError) or (is_over and outcome is None), (step, outcome)
-                assert session.pool.active == session.pool.waiting == 0, step
-                assert (await session.get(server.url("/next"))).content == FOLLOW_UP, step
-            if is_over:
-                return step
-        return 0
 
-    assert asyncio.run(main(), debug=True) > 10
+@scenarios
+@pytest.mark.parametrize("world", ["blocking"], indirect=True)
+def test_control_c_everywhere(
+    world: World, where: str, scenario: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    setting = request.getfixturevalue(where)
+    assert torture(world, setting, scenario, faults(KeyboardInterrupt)) >= 4
+
+
+@scenarios
+@pytest.mark.parametrize("world", ["async"], indirect=True)
+def test_task_cancelled_everywhere(
+    world: World, where: str, scenario: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    setting = request.getfixturevalue(where)
+    failure: Failure = partial(cancel_task)
+    assert torture(world, setting, scenario, faults(failure)) >= 4

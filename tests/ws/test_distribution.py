@@ -3,6 +3,8 @@
 from importlib.metadata import distribution
 from importlib.resources import files
 
+import pytest
+
 from reqivo_ws import WebSocketPlugin
 
 
@@ -15,5 +17,17 @@ def test_entry_point_is_found() -> None:
     assert found["ws"].load() is WebSocketPlugin
 
 
-def test_plugin_brings_both_faces() -> None:
-    assert set(WebSocketPlugin().reqivo_register_websockets()) == {"blocking", "async"}
+def test_plugin_registers_both_faces() -> None:
+    faces = WebSocketPlugin().reqivo_register_websockets()
+    assert {kind: face().__name__ for kind, face in faces.items()} == {
+        "blocking": "WebSocket",
+        "async": "AsyncWebSocket",
+    }
+
+
+def test_names_are_loaded_when_asked_for() -> None:
+    import reqivo_ws
+
+    assert [getattr(reqivo_ws, name).__name__ for name in sorted(reqivo_ws.__all__)] == sorted(reqivo_ws.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        reqivo_ws.nothing  # noqa: B018  # the access is the test

@@ -38,6 +38,12 @@ class AsyncResponse(BaseResponse):
     body = content
 
     @property
+    def pushes(self) -> AsyncIterator[Any]:
+        """What the server pushes with this response, as it is promised; empty where nothing can be pushed."""
+        pushes = self.extensions.get("pushes")
+        return _Nothing() if pushes is None else pushes.for_async()
+
+    @property
     def text(self) -> str:
         """The whole body as text, by ``encoding``; what does not decode becomes U+FFFD.
 
@@ -84,7 +90,7 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
+        return self.aiter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over the body, decoded, as it arrives: see ``aiter_content``."""
@@ -92,7 +98,7 @@ class AsyncResponse(BaseResponse):
 
     def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over the body as it arrives, not decoded: see ``aiter_content``."""
-        return _Pieces(self, AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
+        return self.aiter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
 
     def aiter_text(self) -> AsyncIterator[str]:
         """Iterate over the body as text, by ``encoding``, as it arrives.
@@ -101,7 +107,7 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, TextChunks(self.encoding))
+        return self.aiter_pieces(TextChunks(self.encoding))
 
     def aiter_lines(self) -> AsyncIterator[str]:
         """Iterate over the lines of the text, cut at CR LF, LF or CR, without their ends, as they arrive.
@@ -110,7 +116,16 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, Lines(self.encoding))
+        return self.aiter_pieces(Lines(self.encoding))
+
+    def aiter_pieces(self, splitter: Splitter[T], decode: bool = True) -> AsyncIterator[T]:
+        """Iterate over the body as something else cuts it: see ``aiter_content``.
+
+        Args:
+            splitter: What cuts it.
+            decode: Whether to undo content-codings.
+        """
+        return _Pieces(self, splitter, decode)
 
     async def asave(
         self, path: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None = None
@@ -155,6 +170,13 @@ class AsyncResponse(BaseResponse):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.aiter_content(None)
+
+
+class _Nothing(AsyncIterator[Any]):
+    """An iterator that is at its end."""
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
 
 
 class _Pieces(AsyncIterator[T], Generic[T]):

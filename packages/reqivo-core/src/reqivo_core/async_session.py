@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from reqivo_core.interfaces import Runtime
     from reqivo_core.messages import Request
-    from reqivo_core.options import RequestOptions
+    from reqivo_core.options import RequestOptions, TimeoutTypes
     from reqivo_core.urls import URL
 
 
@@ -150,6 +150,22 @@ class AsyncSession(BaseSession[AsyncResponse]):
         """
         options["stream"] = True
         return self.request(method, url, **options)
+
+    async def ping(self, url: str | URL, *, timeout: TimeoutTypes = 10.0) -> float:
+        """Ask a server for a sign of life (HTTP/2's PING), over a connection that is opened if there is none.
+
+        Args:
+            url: Any URL of the origin.
+            timeout: As for requests.
+
+        Returns:
+            Seconds from the question to the answer.
+
+        Raises:
+            UnsupportedProtocol: The server speaks a protocol that has no ping.
+            RequestError: It did not answer.
+        """
+        return await self._engine.ping(*self._prepare_ping(url, timeout))
 
     async def aclose(self) -> None:
         """Close idle connections and refuse further requests; responses still being read are not disturbed."""

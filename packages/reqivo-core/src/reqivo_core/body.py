@@ -132,6 +132,8 @@ class Body:
             self._received += len(chunk)
             if self._kept is not None:
                 self._keep(chunk)
+            if self._source.is_over:
+                self._end()
         return chunk
 
     def _fail(self, error: BaseException) -> BaseException:
@@ -202,16 +204,12 @@ class Body:
         """Read what is left, decoded."""
         if self._budget is not None:
             self._budget.is_whole = True
-        first = await self.read_chunk()
-        if not first:
-            return b""
-        second = await self.read_chunk()
-        if not second:
-            return first
-        chunks = [first, second]
+        chunks = []
         while chunk := await self.read_chunk():
             chunks.append(chunk)
-        return b"".join(chunks)
+            if self.is_finished and self._decoder is None:
+                break
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def aclose(self) -> None:
         """Give the body up. What has already arrived is read, to save the connection, but nothing is waited for."""

@@ -63,10 +63,12 @@ def may_send_again(error: BaseException, request: Request, *, is_reused: bool, a
         is_reused: Whether the connection had served before.
         attempts: How often it was sent so far.
     """
-    if not isinstance(error, RequestError) or attempts >= MAX_ATTEMPTS or not request.content.is_replayable:
+    if not isinstance(error, RequestError) or attempts >= MAX_ATTEMPTS or not request.content.can_be_sent:
         return False
     if error.unprocessed:
         return True
+    if not request.content.is_replayable:
+        return False
     is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not error.response_started
     return is_stale and is_reused and request.is_idempotent
 

@@ -97,6 +97,11 @@ class Content(ABC):
     is_replayable: bool = False
     is_async: bool = False
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether it may be opened now: it can be read again, or has not been read yet."""
+        return self.is_replayable
+
     @abstractmethod
     def open(self) -> ContentReader:
         """Begin a pass over the body.
@@ -192,6 +197,11 @@ class SourceContent(Content):
 
     def __init__(self, what: str) -> None:
         self.what = what
+
+    @property
+    def can_be_sent(self) -> bool:
+        """See Content."""
+        return self.is_replayable or not self._is_used
 
     def open(self) -> ContentReader:
         """Begin a pass, the only one unless ``is_replayable``.

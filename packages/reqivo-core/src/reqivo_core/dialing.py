@@ -187,7 +187,7 @@ class Dialer:
         if route.socket_path is not None:
             with _phase(exchange, "connect", {"path": route.socket_path}):
                 return await self._runtime.connect_unix(route.socket_path, deadline.left())
-        addresses = await self._looked_up(origin, exchange, deadline, is_checked=route.proxy is None)
+        addresses = await self._permitted(origin, exchange, deadline, is_checked=route.proxy is None)
         with _phase(exchange, "connect", {"host": origin.host, "port": origin.port}):
             try:
                 return await self._runtime.connect_tcp(
@@ -197,7 +197,7 @@ class Dialer:
                 self._cache.forget(origin.host)  # it may have moved
                 raise
 
-    async def _looked_up(
+    async def _permitted(
         self, origin: Origin, exchange: Exchange, deadline: Deadline, *, is_checked: bool = True
     ) -> list[Address]:
         """An origin's addresses, none of them refused."""
@@ -251,7 +251,7 @@ class Dialer:
                 tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
                     if getattr(tunnel, "wants_address", False):
-                        address = (await self._looked_up(origin, exchange, deadline))[0]
+                        address = (await self._permitted(origin, exchange, deadline))[0]
                         origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
                 if not _is_http(proxy):

@@ -19,6 +19,7 @@ from reqivo_core.dialing import Dialer, eligible, may_share
 from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError, SessionClosed
 from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
 from reqivo_core.messages import Request
+from reqivo_core.pool import UNCOUNTED
 from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
     from reqivo_core.pool import Lease, Pool
     from reqivo_core.routes import ConnectionKey, Router
     from reqivo_core.timeouts import Timeout
+    from reqivo_core.urls import Origin
 
 READ_NOTHING, READ_SMALL, READ_ALL = range(3)
 """How much of a body is read before the response is handed over."""
+
+MISDIRECTED = 421
+"""The status of a server that was asked what it does not answer for on this connection (RFC 9110 §15.5.20)."""
 
 SMALL_BODY = 1024 * 1024
 """The largest announced body that a blocking call reads at once, in octets."""
@@ -322,7 +327,9 @@ class Engine(Generic[R]):
         """Send one request over one connection; again over another where nothing can have happened."""
         key = self._key(request, plan)
         wire = self._as_sent(request, plan, key)
+        exchange.respond = self._promised
         attempts = 0
+        is_misdirected = False
         while True:
             waited = self._runtime.now()
             dial = partial(self._dialer.dial, key.origin, key.route, exchange)
@@ -336,8 +343,19 @@ class Engine(Generic[R]):
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
                 if isinstance(error, RequestError) and error.requires_http11:
+                    if key.route.http2 is True or not key.route.http1:
+                        raise  # HTTP/2 is insisted on
                     key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
+                continue
+            if incoming.status == MISDIRECTED and not is_misdirected and wire.content.is_replayable:
+                # The server does not answer for this origin here; it may on a connection that is for it alone.
+                is_misdirected = True
+                key = key.alone()
+                try:
+                    await incoming.body.aclose()
+                finally:
+                    lease.release()
                 continue
             try:
                 return self._received(request, wire, incoming, lease, exchange, started)
@@ -346,19 +364,51 @@ class Engine(Generic[R]):
                 lease.release()
                 raise
 
-    def _key(self, request: Request, plan: Plan) -> ConnectionKey:
-        """The identity of the connection that the request needs."""
-        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
+    def _promised(self, request: Request, incoming: IncomingResponse, exchange: Exchange) -> R:
+        """Make a response of one that the server pushed; the connection is not held for it."""
+        return self._received(request, request, incoming, UNCOUNTED, exchange, self._runtime.now())
+
+    async def ping(self, origin: Origin, plan: Plan) -> float:
+        """Ask an origin for a sign of life over a connection to it.
+
+        Args:
+            origin: Whom.
+            plan: How connections are made, and the time limits.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            UnsupportedProtocol: The connection's protocol has no words for it.
+            RequestError: What went wrong.
+        """
+        exchange = Exchange(self._runtime, Deadline(plan.timeout, self._runtime.now), plan.limits, self.trace)
+        key = plan.router.key(origin)
+        dial = partial(self._dialer.dial, key.origin, key.route, exchange)
+        lease = await self._pool.acquire(key, self._may_share(key), exchange, dial)
+        try:
+            return await lease.transport.ping(exchange)
+        finally:
+            lease.release()
+
+    def _may_share(self, key: ConnectionKey) -> bool:
+        """Whether a connection still to be opened might carry several requests."""
         if key.may_share is None:
             specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
             key.may_share = may_share(specs, key.origin, key.route)
+        return key.may_share
+
+    def _key(self, request: Request, plan: Plan) -> ConnectionKey:
+        """The identity of the connection that the request needs."""
+        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
+        self._may_share(key)
         return key
 
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
-        given = request.headers.get("cookie") if self._jar else None
-        cookies = None
+        given = cookies = None
         if self._jar:
+            given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
         proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
@@ -421,4 +471,5 @@ def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:
     """Whether a body is read before the response is handed over: what an error says belongs to the error."""
     if plan.reading != READ_SMALL:
         return plan.reading == READ_ALL
-    return body.length is not None and body.length <= SMALL_BODY or plan.raises_for_status and response.is_error
+    length = body.length
+    return length is not None and length <= SMALL_BODY or plan.raises_for_status and response.is_error

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from reqivo_core.errors import UnsupportedProtocol
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
 
@@ -235,9 +237,11 @@ class Exchange:
         limits: The session's limits.
         trace: Where events go; None where nobody observes.
         timings: Seconds by phase, filled in as they end: dns, connect, tls, wait (for a connection), first_byte, body.
+        respond: Makes a response, of the session's kind, of one that nobody asked for (a pushed one): called with the
+            request that was promised, the response and the exchange to read it by. The engine sets it.
     """
 
-    __slots__ = ("deadline", "limits", "runtime", "timings", "trace")
+    __slots__ = ("deadline", "limits", "respond", "runtime", "timings", "trace")
 
     def __init__(self, runtime: Runtime, deadline: Deadline, limits: Limits, trace: Trace | None = None) -> None:
         self.runtime = runtime
@@ -245,6 +249,7 @@ class Exchange:
         self.limits = limits
         self.trace = trace
         self.timings: dict[str, float] = {}
+        self.respond: Callable[[Request, IncomingResponse, Exchange], Any] | None = None
 
 
 class ResponseBody(ABC):
@@ -257,6 +262,14 @@ class ResponseBody(ABC):
 
     length: int | None = None
     trailers: Headers | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the chunk that was given last is known to have been the last, so that nobody has to ask again.
+
+        False is always right; True lets the connection go as soon as the last octet has been given.
+        """
+        return False
 
     @abstractmethod
     async def read_chunk(self) -> bytes:
@@ -363,6 +376,18 @@ class Transport(ABC):
         Raises:
             RequestError: What happened.
         """
+
+    async def ping(self, exchange: Exchange) -> float:
+        """Ask the peer for a sign of life, where the protocol has words for it.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            UnsupportedProtocol: The protocol has none.
+            RequestError: The peer did not answer.
+        """
+        raise UnsupportedProtocol(f"{self.http_version or type(self).__name__} has no ping; HTTP/2 has")
 
     @abstractmethod
     def is_usable(self) -> bool:

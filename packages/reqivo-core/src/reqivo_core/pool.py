@@ -72,6 +72,29 @@ class Lease:
             self._pool.give_back_later(self._state, member)
 
 
+class _Uncounted(Lease):
+    """A hold on nothing: for what comes over a connection that is not held for it, such as a pushed response."""
+
+    def __init__(self) -> None:
+        self.transport = _SHARED
+        self.is_reused = True
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+    abandon = release
+
+
+class _Shared:
+    """All that is asked about the connection of a hold on nothing."""
+
+    is_shared = True
+
+
+_SHARED: Any = _Shared()
+UNCOUNTED = _Uncounted()
+
+
 class Pool:
     """The connections of one session."""
 

@@ -148,14 +148,12 @@ class NoProxy:
         if self._all:
             return True
         host = host.rstrip(".")
-        if any((host == name or host.endswith(f".{name}")) and wanted in (None, port) for name, wanted in self._names):
-            return True
-        if not self._networks:
-            return False
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:
-            return False
+            return any(
+                (host == name or host.endswith(f".{name}")) and wanted in (None, port) for name, wanted in self._names
+            )
         mapped = getattr(address, "ipv4_mapped", None)
         candidates = [address] if mapped is None else [address, mapped]
         return any(

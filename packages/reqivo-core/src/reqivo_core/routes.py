@@ -68,13 +68,20 @@ class ConnectionKey:
         may_share: Whether a connection still to be opened might carry several requests; filled in by the engine.
     """
 
-    __slots__ = ("_hash", "may_share", "origin", "route")
+    __slots__ = ("_hash", "_token", "may_share", "origin", "route")
 
-    def __init__(self, origin: Origin, route: Route) -> None:
+    def __init__(self, origin: Origin, route: Route, token: object = None) -> None:
         self.origin = origin
         self.route = route
         self.may_share: bool | None = None
-        self._hash = hash((origin, route))
+        self._token = token
+        self._hash = hash((origin, route, token))
+
+    def alone(self) -> ConnectionKey:
+        """The same, for a connection that nobody else gets."""
+        key = ConnectionKey(self.origin, self.route, object())
+        key.may_share = False
+        return key
 
     def __hash__(self) -> int:
         return self._hash
@@ -82,7 +89,11 @@ class ConnectionKey:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, ConnectionKey) and (self.origin, self.route) == (other.origin, other.route)
+        return isinstance(other, ConnectionKey) and (self.origin, self.route, self._token) == (
+            other.origin,
+            other.route,
+            other._token,
+        )
 
     def __repr__(self) -> str:
         return f"<ConnectionKey {self.origin}>"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reqivo_core.engine import Plan
     from reqivo_core.interfaces import Runtime
     from reqivo_core.messages import Request
-    from reqivo_core.options import RequestOptions
+    from reqivo_core.options import RequestOptions, TimeoutTypes
     from reqivo_core.urls import URL
 
 
@@ -116,6 +116,22 @@ class Session(BaseSession[Response]):
         """Send a request and leave the body to be read: ``with session.stream("GET", url) as response``."""
         options["stream"] = True
         return self.request(method, url, **options)
+
+    def ping(self, url: str | URL, *, timeout: TimeoutTypes = 10.0) -> float:
+        """Ask a server for a sign of life (HTTP/2's PING), over a connection that is opened if there is none.
+
+        Args:
+            url: Any URL of the origin.
+            timeout: As for requests.
+
+        Returns:
+            Seconds from the question to the answer.
+
+        Raises:
+            UnsupportedProtocol: The server speaks a protocol that has no ping.
+            RequestError: It did not answer.
+        """
+        return run_blocking(self._engine.ping(*self._prepare_ping(url, timeout)))
 
     def close(self) -> None:
         """Close idle connections and refuse further requests; responses still being read are not disturbed."""

@@ -1,10 +1,22 @@
-"""HTTP/2 for reqivo: the distribution and its entry point; the transport itself is still to come."""
+"""HTTP/2 for reqivo: multiplexed streams, flow control with window managers of your own, server push."""
 
 from __future__ import annotations
 
+from reqivo_http2.flow_control import (
+    AutoTuningFlowControlManager,
+    BaseFlowControlManager,
+    FixedFlowControlManager,
+)
+from reqivo_http2.plugin import Http2Plugin
+from reqivo_http2.push import Push, PushPolicy
+from reqivo_http2.transport import Http2Transport
 
-class Http2Plugin:
-    """What the entry point ``http2`` names; it registers nothing yet, so no session offers ``h2``."""
-
-
-__all__ = ["Http2Plugin"]
+__all__ = [
+    "AutoTuningFlowControlManager",
+    "BaseFlowControlManager",
+    "FixedFlowControlManager",
+    "Http2Plugin",
+    "Http2Transport",
+    "Push",
+    "PushPolicy",
+]

@@ -1,0 +1,124 @@
+"""Tunnels through a stream: CONNECT (RFC 9113 §8.5) and extended CONNECT, which carries WebSocket (RFC 8441)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError
+from reqivo_core.interfaces import NetworkStream
+from reqivo_core.timeouts import Deadline, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reqivo_core.tls_config import TlsConfig
+    from reqivo_http2.streams import Stream
+    from reqivo_http2.wire import Wire
+
+
+def no_extended_connect() -> UnsupportedProtocol:
+    """The error of a server that does not know extended CONNECT; another connection, in HTTP/1.1, may serve."""
+    error = UnsupportedProtocol(
+        "the server does not offer extended CONNECT (RFC 8441) on its HTTP/2 connection; use http2=False", phase="write"
+    )
+    error.unprocessed = True
+    error.requires_http11 = True
+    return error
+
+
+class TunnelStream(NetworkStream):
+    """The octets of a stream, both ways."""
+
+    def __init__(self, wire: Wire, stream: Stream) -> None:
+        self._wire = wire
+        self._stream = stream
+        self._taken = 0
+        self._is_closed = False
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        return Deadline(Timeout(timeout=timeout), self._wire.runtime.now)
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """See :meth:`NetworkStream.read`."""
+        wire, stream = self._wire, self._stream
+        deadline = self._deadline(timeout)
+        while True:
+            with wire.guard:
+                if self._is_closed:
+                    raise ReadError("the tunnel was closed on this side", phase="read")
+                if self._taken:
+                    wire.state.consume(stream, self._taken)
+                    self._taken = 0
+                if stream.buffered:
+                    return self._take(max_bytes)
+                if stream.failure is not None:
+                    raise ReadError(f"the tunnel broke: {stream.failure.message}", phase="read")
+                if stream.is_remote_closed:
+                    return b""
+                wire.state.await_octets(stream)
+            if wire.state.outgoing.has_control:
+                await wire.flush(self._deadline(None if timeout is None else max(timeout, 1.0)))
+            if not await wire.wait(stream.waiters, lambda: stream.has_octets, timeout, deadline):
+                raise ReadTimeout(f"nothing came through the tunnel within {timeout:g} s", phase="read")
+
+    def _take(self, max_bytes: int) -> bytes:
+        """Take some of what is there. The guard is held."""
+        data = self._stream.take()
+        if len(data) > max_bytes:
+            self._stream.put_back(data[max_bytes:])
+            data = data[:max_bytes]
+        self._taken = len(data)
+        return data
+
+    async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
+        """See :meth:`NetworkStream.write`."""
+        stream = self._stream
+        if self._is_closed or stream.is_local_closed:
+            is_ours = self._is_closed or stream.failure is None
+            why = "it was closed" if is_ours or stream.failure is None else stream.failure.message
+            raise WriteError(f"nothing can be written to the tunnel: {why}", phase="write")
+        if not len(data):
+            return
+        deadline = self._deadline(timeout)
+        self._wire.hand_over(stream, bytes(data), ends=False)
+        try:
+            await self._wire.drain(stream, deadline, lambda: stream.is_local_closed)
+        except BaseException:
+            self.close()  # nobody knows how much has left
+            raise
+        if stream.failure is not None:
+            raise WriteError(f"the tunnel broke: {stream.failure.message}", phase="write")
+
+    async def start_tls(
+        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
+    ) -> NetworkStream:
+        """See :meth:`NetworkStream.start_tls`."""
+        from reqivo_core.runtime import tls  # here, since ssl is slow to import
+
+        return await tls.start_tls(self, config, server_hostname, alpn, timeout)
+
+    def close(self) -> None:
+        """End our side; where the server has not ended its own, reset the stream."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        wire, stream = self._wire, self._stream
+
+        def end() -> None:
+            if stream.is_remote_closed and not stream.is_local_closed and not stream.has_pending:
+                wire.state.send(stream, b"", ends=True)
+            else:
+                wire.state.cancel(stream, 8, wire.runtime.now())
+                stream.discard()
+
+        wire.guard.defer(end)
+
+    def is_readable(self) -> bool:
+        """See :meth:`NetworkStream.is_readable`."""
+        if not self._stream.has_octets and not self._is_closed:
+            self._wire.look()
+        return self._is_closed or self._stream.has_octets
+
+    def get_info(self, name: str) -> Any:
+        """See :meth:`NetworkStream.get_info`: facts about the connection below."""
+        return self._stream.id if name == "stream_id" else self._wire.stream.get_info(name)

@@ -1,0 +1,65 @@
+"""Pings: what we ask with PING, and what the answers mean (RFC 9113 §6.7). Pure.
+
+Three questions share one kind of frame: is the peer alive (nothing has come for long; or a request was cancelled before
+anything came for it), how far away is it (flow control), and what a user wants to know. Whatever arrives proves life.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Answered = "Callable[[float, float], None]"
+
+
+class Pings:
+    """The PINGs of one connection that are on their way.
+
+    Attributes:
+        is_probing: Whether one of them asks for a sign of life.
+    """
+
+    __slots__ = ("_count", "_sent", "_waiting", "is_probing")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._waiting: dict[bytes, tuple[float, Callable[[float, float], None] | None]] = {}
+        self.is_probing = False
+
+    def make(self, now: float, answered: Callable[[float, float], None] | None = None) -> bytes:
+        """Make the payload of a new PING.
+
+        Args:
+            now: The time.
+            answered: Called with the times of sending and of answer; None for a sign of life.
+        """
+        self._count += 1
+        payload = b"rqv%05d" % (self._count % 100_000)
+        self._waiting[payload] = now, answered
+        if answered is None:
+            self.is_probing = True
+        return payload
+
+    def acknowledge(self, payload: bytes, now: float) -> bool:
+        """Take an answer.
+
+        Returns:
+            Whether it answers a question of ours.
+        """
+        asked = self._waiting.pop(payload, None)
+        if asked is None:
+            return False
+        sent, answered = asked
+        if answered is None:
+            self.is_probing = False
+        else:
+            answered(sent, now)
+        return True
+
+    def oldest_probe(self) -> float | None:
+        """When the sign of life that is still due was asked for."""
+        if not self.is_probing:
+            return None
+        return min(sent for sent, answered in self._waiting.values() if answered is None)

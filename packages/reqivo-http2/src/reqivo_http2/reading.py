@@ -1,0 +1,188 @@
+"""Reading: leader and followers. Whoever needs an event and finds nobody reading reads, for all.
+
+The leader takes what arrives into the state, which wakes everybody who has got something. When it has what it wants, or
+its time is up, or it is cancelled, it leaves and wakes one of those who still wait, to lead in its place.
+
+No wait is forgotten because of one rule, kept whenever the lock is let go: *if anybody waits, somebody leads, or one of
+those who wait has been woken to lead.* And since everybody looks at its condition again after each step, waking too
+often is harmless. What a leader waits for must come by reading: it sits in a read that nobody else can end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reqivo_core.errors import ReadTimeout, RequestError
+from reqivo_core.runtime.driving import run_blocking
+from reqivo_http2.writing import broken_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reqivo_core.interfaces import NetworkStream, Runtime, Waiter
+    from reqivo_core.timeouts import Deadline
+    from reqivo_http2.connection_state import ConnectionState
+    from reqivo_http2.guard import Guard
+    from reqivo_http2.receiving import Receiver
+    from reqivo_http2.writing import Writing
+
+READ_SIZE = 128 * 1024
+
+
+class Reading:
+    """The reader's place of one connection."""
+
+    __slots__ = ("_called", "_followers", "_guard", "_is_led", "_receiver", "_runtime", "_state", "_stream", "_writing")
+
+    def __init__(
+        self,
+        stream: NetworkStream,
+        state: ConnectionState,
+        receiver: Receiver,
+        guard: Guard,
+        writing: Writing,
+        runtime: Runtime,
+    ) -> None:
+        self._stream = stream
+        self._state = state
+        self._receiver = receiver
+        self._guard = guard
+        self._writing = writing
+        self._runtime = runtime
+        self._is_led = False
+        self._followers: dict[Waiter, None] = {}
+        self._called: Waiter | None = None
+
+    async def wait(
+        self, waiters: list[Waiter], is_ready: Callable[[], bool], seconds: float | None, deadline: Deadline
+    ) -> bool:
+        """Wait until something has come.
+
+        Args:
+            waiters: Where the state looks for whom to wake: a stream's list, or the connection's.
+            is_ready: Whether it has come; called under the lock. A failure must count as well.
+            seconds: How long to wait; None for ever.
+            deadline: Bounds writes that reading makes necessary.
+
+        Returns:
+            Whether it came (False: time ran out).
+        """
+        end = None if seconds is None else self._runtime.now() + seconds
+        waiter: Waiter | None = None
+        leads = False
+        has_looked = False
+        due: float | None = None
+        try:
+            while True:
+                with self._guard:
+                    if leads:
+                        self._is_led = leads = False
+                    elif waiter is not None:
+                        self._forget(waiter, waiters)
+                        waiter = None
+                    left = None if end is None else end - self._runtime.now()
+                    if (came := is_ready()) or (has_looked and left is not None and left <= 0):
+                        self._call_next()
+                        return came
+                    if not self._is_led:
+                        self._is_led = leads = True
+                        due = self._state.due()
+                    else:
+                        waiter = self._runtime.waiter()
+                        waiters.append(waiter)
+                        self._followers[waiter] = None
+                has_looked = True
+                if left is not None and left < 0:
+                    left = 0
+                if waiter is not None:
+                    await waiter.wait(left)
+                else:
+                    await self._lead(left, due, deadline)
+        except BaseException:
+            with self._guard:
+                if leads:
+                    self._is_led = False
+                if waiter is not None:
+                    self._forget(waiter, waiters)
+                self._call_next()
+            raise
+
+    def _forget(self, waiter: Waiter, waiters: list[Waiter]) -> None:
+        """Somebody waits no more. The guard is held."""
+        self._followers.pop(waiter, None)
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if self._called is waiter:
+            self._called = None
+
+    def _call_next(self) -> None:
+        """Wake somebody to lead, if nobody does and nobody has been called. The guard is held."""
+        if not self._is_led and self._called is None and self._followers:
+            self._called = next(iter(self._followers))
+            self._state.woken.append(self._called)
+
+    async def _lead(self, seconds: float | None, due: float | None, deadline: Deadline) -> None:
+        """Read once, for all; when nothing comes look at the clock."""
+        if due is not None:
+            pause = max(0.0, due - self._runtime.now())
+            if seconds is None or pause < seconds:
+                seconds = pause
+        try:
+            data = await self._stream.read(READ_SIZE, seconds)
+        except ReadTimeout:
+            with self._guard:
+                self._state.tick(self._runtime.now())
+        except RequestError as error:
+            self._break(error)
+            return
+        else:
+            with self._guard:
+                self._receiver.receive(data, self._runtime.now())
+        if self._state.outgoing.has_control:
+            await self._answer(deadline)
+        if self._state.failure is not None:
+            self._stream.close()
+
+    async def _answer(self, deadline: Deadline) -> None:
+        """Write what the state has to say to what it took in."""
+        if self._state.failure is not None:
+            self._writing.flush_now()  # a farewell: not worth waiting for
+            return
+        try:
+            await self._writing.flush(deadline, only_control=True)
+        except RequestError:
+            pass  # the state knows, and so will everybody who waits
+
+    def _break(self, error: RequestError) -> None:
+        """The connection broke while reading."""
+        with self._guard:
+            if self._state.farewell is not None:
+                self._state.end()
+            else:
+                self._state.fail(broken_by(error))
+        self._stream.close()
+
+    def look(self) -> None:
+        """Take in what has arrived, without waiting, unless somebody reads already."""
+        with self._guard:
+            if self._is_led or self._state.failure is not None:
+                return
+            self._is_led = True
+        try:
+            while self._state.failure is None and self._stream.is_readable():
+                data = run_blocking(self._stream.read(READ_SIZE, 0))
+                with self._guard:
+                    self._receiver.receive(data, self._runtime.now())
+        except ReadTimeout:
+            pass
+        except RequestError as error:
+            self._break(error)
+        finally:
+            with self._guard:
+                self._is_led = False
+                self._state.tick(self._runtime.now())
+                self._call_next()
+        if self._state.outgoing.has_control:
+            self._writing.flush_now()
+        if self._state.failure is not None:
+            self._stream.close()

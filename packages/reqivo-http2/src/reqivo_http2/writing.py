@@ -1,0 +1,129 @@
+"""Writing: one at a time writes for all.
+
+Whoever has queued something and finds nobody writing takes the writer's place and writes what all have queued; who
+finds it taken leaves its frames to whoever is there, or waits for the place. Frames are never interleaved so, and
+header sections leave in the order in which they were compressed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reqivo_core.errors import ReqivoError, RequestError, WriteError
+from reqivo_core.runtime.driving import run_blocking
+from reqivo_http2.faults import Failure
+
+if TYPE_CHECKING:
+    from reqivo_core.interfaces import NetworkStream, Runtime, Waiter
+    from reqivo_core.timeouts import Deadline
+    from reqivo_http2.connection_state import ConnectionState
+    from reqivo_http2.guard import Guard
+    from reqivo_http2.streams import Stream
+
+
+class Writing:
+    """The writer's place of one connection."""
+
+    __slots__ = ("_guard", "_is_writing", "_runtime", "_state", "_stream", "_turns")
+
+    def __init__(self, stream: NetworkStream, state: ConnectionState, guard: Guard, runtime: Runtime) -> None:
+        self._stream = stream
+        self._state = state
+        self._guard = guard
+        self._runtime = runtime
+        self._is_writing = False
+        self._turns: list[Waiter] = []
+
+    async def flush(self, deadline: Deadline, stream: Stream | None = None, *, only_control: bool = False) -> None:
+        """Write what may leave, unless somebody else is at it.
+
+        Args:
+            deadline: Bounds each write.
+            stream: Whose octets the caller is concerned with: once they have left, others may take the place.
+            only_control: Whether to leave DATA to those whose it is.
+
+        Raises:
+            RequestError: The connection broke, which all its streams have been told.
+        """
+        holds = False
+        state = self._state
+        while True:
+            with self._guard:
+                if holds:
+                    self._leave()
+                if self._is_writing or (holds and self._turns_wait_behind(stream)):
+                    return
+                data = state.outgoing.take_control() if only_control else state.outgoing.take()
+                if not data:
+                    return
+                self._is_writing = holds = True
+            try:
+                await self._stream.write(data, deadline.write())
+            except BaseException as error:
+                self._break(error)
+                raise
+
+    def _turns_wait_behind(self, stream: Stream | None) -> bool:
+        """Whether somebody waits for the place, and who holds it has sent what it wanted to."""
+        return bool(self._turns) and (stream is None or not stream.has_pending) and not self._state.outgoing.has_control
+
+    def _leave(self) -> None:
+        """Give the place up. The guard is held."""
+        self._is_writing = False
+        if self._turns:
+            self._state.woken += self._turns
+
+    def _break(self, error: BaseException) -> None:
+        """A write failed or was cancelled: nobody knows how much left, so the connection is over."""
+        with self._guard:
+            self._leave()
+            self._state.outgoing.clear()
+            self._state.fail(broken_by(error))
+        self._stream.close()
+
+    def flush_now(self) -> None:
+        """Write what may leave without waiting; for farewells, on the way out of an error."""
+        with self._guard:
+            data = b""
+            if not self._is_writing and self._stream.is_writable():
+                data = self._state.outgoing.take_control()
+            if data:
+                self._is_writing = True
+        if not data:
+            return
+        try:
+            run_blocking(self._stream.write(data, 0))
+        except ReqivoError as error:
+            self._break(error)
+            return
+        except BaseException as error:
+            self._break(error)
+            raise
+        with self._guard:
+            self._leave()
+
+    async def take_turn(self, stream: Stream, deadline: Deadline) -> bool:
+        """Wait for the writer's place, if it is taken and something of a stream could leave.
+
+        Returns:
+            Whether there was anything to wait for: if so, look again.
+        """
+        with self._guard:
+            if not (self._is_writing and self._state.outgoing.may_send(stream)):
+                return False
+            waiter = self._runtime.waiter()
+            self._turns.append(waiter)
+        try:
+            await waiter.wait(deadline.write())
+        finally:
+            with self._guard:
+                self._turns.remove(waiter)
+        return True
+
+
+def broken_by(error: BaseException) -> Failure:
+    """Why a connection is over on which a read or a write failed."""
+    if not isinstance(error, RequestError):
+        return Failure(WriteError, "a write was cancelled half-way, which ends the connection", is_cut=True)
+    kind, message, phase = type(error), str(error), error.phase
+    return Failure(kind, message, is_cut=True, make_error=lambda: kind(message, phase=phase))

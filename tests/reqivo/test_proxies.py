@@ -1,0 +1,186 @@
+"""Through HTTP proxies: tunnels, refusals, and where credentials go (H1, H2, H4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reqivo import CertificateError, ConnectTimeout, ProxyError, TotalTimeout
+from support.certs import Authority
+from support.messages import response
+from support.scripted import answers
+from support.servers import AsgiServer
+from support.world import World
+
+SECRET = "Basic bWU6czNjcjN0"
+AUTH = ("me", "s3cr3t")
+SURPLUS = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"\x16\x03\x03\x00\x02", b"x"]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http-proxy", "https-proxy"])
+@pytest.mark.parametrize("http2", [False, None], ids=["http11", "any"])
+def test_a_tunnel_is_made_once_and_used_again(
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, secure: bool, http2: Any
+) -> None:
+    proxy = make_proxy(tls=authority.server_context() if secure else None, auth=AUTH)
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path), http2=http2) as client:
+        for nonce in ("1", "2"):
+            assert client.json(client.get(tls_server.url(f"/echo/{nonce}")))["nonce"] == nonce
+    assert [seen.method for seen in proxy.requests] == ["CONNECT"]
+    assert proxy.requests[0].all("proxy-authorization") == [SECRET]
+
+
+@pytest.mark.parametrize("extra", SURPLUS)
+def test_octets_that_come_with_the_tunnel_are_an_error(
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, extra: bytes
+) -> None:
+    proxy = make_proxy(extra=extra)
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+        with pytest.raises(ProxyError):
+            client.get(tls_server.url("/echo/1"))
+        assert client.session.pool.active == 0
+
+
+REFUSALS = [
+    (302, [("Location", "https://evil.example/")]),
+    (400, []),
+    (403, []),
+    (407, [("Proxy-Authenticate", 'Basic realm="x"')]),
+    (502, []),
+]
+
+
+@pytest.mark.parametrize(("status", "headers"), REFUSALS)
+def test_a_refused_tunnel_is_the_proxys_answer_not_the_origins(
+    world: World, make_proxy: Any, status: int, headers: Any
+) -> None:
+    proxy = make_proxy(refuse=response(status, b"a login page", headers))
+    with world.client(proxy=proxy.proxy_url) as client:
+        with pytest.raises(ProxyError, match=str(status)) as caught:
+            client.get("https://example.com/")
+        assert (caught.value.status, caught.value.phase, client.session.pool.active) == (status, "proxy", 0)
+        assert "login page" not in str(caught.value)
+
+
+@pytest.mark.parametrize("refuse", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n", b"\x05\xff"])
+def test_what_is_no_answer_is_a_proxy_error(world: World, make_proxy: Any, refuse: bytes) -> None:
+    proxy = make_proxy(refuse=refuse)
+    with world.client(proxy=proxy.proxy_url) as client, pytest.raises(ProxyError, match="failed to open a tunnel"):
+        client.get("https://example.com/")
+
+
+@pytest.mark.parametrize(("timeout", "error"), [((0.05, None), ConnectTimeout), (0.05, TotalTimeout)])
+def test_a_silent_proxy_is_given_up(world: World, make_proxy: Any, timeout: Any, error: Any) -> None:
+    proxy = make_proxy(stall=True)
+    with world.client(proxy=proxy.proxy_url, timeout=timeout) as client:
+        with pytest.raises((error, ConnectTimeout)):
+            client.get("https://example.com/")
+        assert client.session.pool.active == 0
+
+
+# -- H2: credentials for a proxy
+
+
+def test_credentials_go_to_the_proxy_alone(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
+    server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+        client.get("https://example.com/")
+    assert server.requests[0].all("proxy-authorization") == []
+    assert proxy.requests[0].all("authorization") == []
+
+
+def test_the_origins_credentials_are_not_shown_to_the_proxy_of_a_tunnel(
+    world: World, make_proxy: Any, serve: Any, authority: Authority
+) -> None:
+    server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
+    proxy = make_proxy({"example.com": server.address})
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path), auth=("you", "other")) as client:
+        client.get("https://example.com/", headers={"Cookie": "a=b", "X-Key": "k"})
+    names = {name.lower() for name, _ in proxy.requests[0].headers}
+    assert names.isdisjoint({"authorization", "cookie", "x-key"})
+
+
+def test_a_forwarded_request_is_in_absolute_form_with_credentials(world: World, make_proxy: Any, serve: Any) -> None:
+    server = serve(answers(response(200, b"ok")))
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
+    with world.client(proxy=proxy.proxy_url) as client:
+        assert client.read(client.get("http://example.com/a?b=c")) == b"ok"
+    seen = proxy.requests[0]
+    assert (seen.method, seen.target, seen.header("host")) == ("GET", "http://example.com/a?b=c", "example.com")
+    assert seen.all("proxy-authorization") == [SECRET]
+
+
+def test_a_redirect_that_leaves_the_proxy_leaves_its_credentials(world: World, make_proxy: Any, serve: Any) -> None:
+    direct = serve(answers(response(200, b"direct")))
+    location = f"http://localhost:{direct.port}/"
+    server = serve(answers(response(302, headers=[("Location", location)])))
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
+    with world.client(proxies={"http": proxy.proxy_url, "no_proxy": "localhost"}) as client:
+        assert client.read(client.get("http://example.com/")) == b"direct"
+    assert direct.requests[0].all("proxy-authorization") == []
+    assert len(proxy.requests) == 1
+
+
+def test_a_redirect_to_another_proxy_takes_its_own_credentials(world: World, make_proxy: Any, serve: Any) -> None:
+    last = serve(answers(response(200, b"last")))
+    first = serve(answers(response(302, headers=[("Location", "http://other.example/")])))
+    one = make_proxy({"example.com": first.address}, auth=AUTH)
+    two = make_proxy({"other.example": last.address}, auth=("two", "2"))
+    proxies = {"http://example.com": one.proxy_url, "http://other.example": two.proxy_url}
+    with world.client(proxies=proxies) as client:
+        assert client.read(client.get("http://example.com/")) == b"last"
+    assert one.requests[0].all("proxy-authorization") == [SECRET]
+    assert two.requests[0].all("proxy-authorization") == ["Basic dHdvOjI="]
+
+
+def test_credentials_appear_in_no_text(world: World, make_proxy: Any) -> None:
+    proxy = make_proxy(refuse=response(502))
+    with world.client(proxy=proxy.proxy_url.replace("http://", "http://me:s3cr3t@")) as client:
+        with pytest.raises(ProxyError) as caught:
+            client.get("https://example.com/")
+        assert "s3cr3t" not in f"{caught.value} {caught.value!r} {client.session!r} {client.session.pool!r}"
+
+
+# -- H4: identity
+
+
+def test_other_credentials_need_another_tunnel(
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority
+) -> None:
+    proxy = make_proxy()
+    with world.client(verify=str(authority.path)) as client:
+        for userinfo in ("a:b@", "a:b@", "a:c@", "", ""):
+            url = f"http://{userinfo}127.0.0.1:{proxy.port}"
+            assert client.get(tls_server.url("/echo/1"), proxy=url).status_code == 200
+    assert len(proxy.tunnels) == 3
+
+
+def test_a_proxy_given_for_one_request_serves_no_other(world: World, make_proxy: Any, plain_server: AsgiServer) -> None:
+    proxy = make_proxy()
+    with world.client() as client:
+        for options in ({"proxy": proxy.proxy_url}, {}, {"proxy": None}):
+            assert client.get(plain_server.url("/echo/1"), **options).status_code == 200
+    assert len(proxy.requests) == 1
+
+
+def test_the_proxys_certificate_is_judged_for_itself(
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority
+) -> None:
+    proxy = make_proxy(tls=authority.wrong_host().server_context())
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+        with pytest.raises((CertificateError, ProxyError)):
+            client.get(tls_server.url("/echo/1"))
+    assert proxy.requests == []
+
+
+def test_the_origins_certificate_is_judged_behind_a_proxy(
+    world: World, make_proxy: Any, serve: Any, authority: Authority
+) -> None:
+    server = serve(lambda peer: peer.expect_close(), tls=authority.wrong_host().server_context())
+    proxy = make_proxy({"example.com": server.address}, tls=authority.server_context())
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+        with pytest.raises(CertificateError):
+            client.get("https://example.com/")
+    assert server.requests == []
