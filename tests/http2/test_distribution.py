@@ -13,11 +13,6 @@ def test_entry_point_is_found() -> None:
     assert found["http2"].load() is Http2Plugin
 
 
-<<<<<<< HEAD
-def test_plugin_brings_the_transport() -> None:
-    (spec,) = Http2Plugin().reqivo_register_transports()
-    assert (spec.alpn, spec.schemes) == ("h2", ("https", "http"))
-=======
 def test_the_plugin_brings_one_transport() -> None:
     (spec,) = Http2Plugin().reqivo_register_transports()
     assert (spec.alpn, spec.open) == ("h2", Http2Transport)
@@ -26,4 +21,3 @@ def test_the_plugin_brings_one_transport() -> None:
 
 def test_what_is_public_is_there() -> None:
     assert all(hasattr(reqivo_http2, name) for name in reqivo_http2.__all__)
->>>>>>> h2
