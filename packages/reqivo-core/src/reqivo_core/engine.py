@@ -23,6 +23,7 @@ from reqivo_core.pool import UNCOUNTED
 from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
+from reqivo_core.tracing import send_traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -337,7 +338,10 @@ class Engine(Generic[R]):
             exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
             try:
-                incoming = await lease.transport.send(wire, exchange)
+                if exchange.trace is None:
+                    incoming = await lease.transport.send(wire, exchange)
+                else:
+                    incoming = await send_traced(lease.transport, wire, exchange, exchange.trace)
             except BaseException as error:
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
