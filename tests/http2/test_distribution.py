@@ -12,8 +12,9 @@ def test_marker_of_a_typed_package_is_installed() -> None:
 
 def test_entry_point_is_found() -> None:
     found = {entry.name: entry for entry in distribution("reqivo-http2").entry_points if entry.group == "reqivo"}
-    assert found["http2"].load().__module__ == "reqivo_http2"
+    assert found["http2"].load() is Http2Plugin
 
 
-def test_plugin_registers_nothing_yet() -> None:
-    assert [name for name in vars(Http2Plugin) if name.startswith("reqivo_")] == []
+def test_plugin_brings_the_transport() -> None:
+    (spec,) = Http2Plugin().reqivo_register_transports()
+    assert (spec.alpn, spec.schemes) == ("h2", ("https", "http"))

@@ -343,6 +343,8 @@ class Engine(Generic[R]):
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
                 if isinstance(error, RequestError) and error.requires_http11:
+                    if key.route.http2 is True or not key.route.http1:
+                        raise  # HTTP/2 is insisted on
                     key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
                 continue
@@ -404,9 +406,9 @@ class Engine(Generic[R]):
 
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
-        given = request.headers.get("cookie") if self._jar else None
-        cookies = None
+        given = cookies = None
         if self._jar:
+            given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
         proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
@@ -469,4 +471,5 @@ def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:
     """Whether a body is read before the response is handed over: what an error says belongs to the error."""
     if plan.reading != READ_SMALL:
         return plan.reading == READ_ALL
-    return body.length is not None and body.length <= SMALL_BODY or plan.raises_for_status and response.is_error
+    length = body.length
+    return length is not None and length <= SMALL_BODY or plan.raises_for_status and response.is_error

@@ -263,6 +263,14 @@ class ResponseBody(ABC):
     length: int | None = None
     trailers: Headers | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the chunk that was given last is known to have been the last, so that nobody has to ask again.
+
+        False is always right; True lets the connection go as soon as the last octet has been given.
+        """
+        return False
+
     @abstractmethod
     async def read_chunk(self) -> bytes:
         """Wait for octets of the body.

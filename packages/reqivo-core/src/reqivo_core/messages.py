@@ -71,7 +71,7 @@ class Request:
             InvalidURL: The URL cannot be used.
         """
         self.method = checked_method(method)
-        self.url = URL.parse(url)
+        self.url = url if url.__class__ is URL else URL.parse(url)
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.content = content
         self.extensions: dict[str, Any] = dict(extensions) if extensions else {}

@@ -34,7 +34,8 @@ class Http2Body(ResponseBody):
             exchange: Its deadline.
             upload: The request's body, if some of it is still to be sent.
         """
-        self.length = stream.length
+        # A response that is there already has a length, said or not.
+        self.length = stream.received if stream.is_remote_closed and stream.failure is None else stream.length
         self.trailers = None
         self._wire = wire
         self._stream = stream
