@@ -152,6 +152,18 @@ def chosen(name: str, patterns: list[str]) -> bool:
     return not patterns or any(fnmatch(name, pattern) for pattern in patterns)
 
 
+def run_all(run: Run, machine: Machine) -> None:
+    """Run one workload after the other. What was measured before an interruption is not lost."""
+    started = time.monotonic()
+    try:
+        with Servers(machine.server_cores) as servers:
+            for workload in run.workloads:
+                print(f"{time.monotonic() - started:6.0f} s  {workload.key}", flush=True)
+                measure(run, workload, run.contenders, machine, servers)
+    except KeyboardInterrupt:
+        print("interrupted: the table holds what was measured so far")
+
+
 def main() -> None:
     """Measure, and write down."""
     arguments = parse(sys.argv[1:])
@@ -171,11 +183,7 @@ def main() -> None:
         else:
             run.contenders.append(contender)
             run.versions[contender.name] = found
-    started = time.monotonic()
-    with Servers(machine.server_cores) as servers:
-        for workload in rows:
-            print(f"{time.monotonic() - started:6.0f} s  {workload.key}", flush=True)
-            measure(run, workload, run.contenders, machine, servers)
+    run_all(run, machine)
     for path in report.write(run, arguments.output, HERE / "README.md" if arguments.readme else None):
         print(path)
 
