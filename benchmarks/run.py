@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -166,6 +167,8 @@ def run_all(run: Run, machine: Machine) -> None:
 
 def main() -> None:
     """Measure, and write down."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     arguments = parse(sys.argv[1:])
     rows = [row for row in workloads(arguments.quick) if chosen(row.key, arguments.only)]
     entrants = [one for one in CONTENDERS if chosen(one.name, arguments.contender)]
