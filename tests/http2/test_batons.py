@@ -183,3 +183,39 @@ def test_closing_ends_every_wait() -> None:
         rehearsal.world.run()
         assert len(rehearsal.world.outcomes) == 4
         assert all(isinstance(outcome, ReqivoError) for outcome in rehearsal.world.outcomes.values()), f"seed {seed}"
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_cancelled_at_any_step_of_any_kind_of_request(blocks: bool) -> None:
+    """After a cancellation at the k-th wait, for every k, others go on: over this connection or, told so, another."""
+    for step in range(60):
+        rehearsal = Rehearsal(0)
+        world, stream, server = rehearsal.world, rehearsal.stream, rehearsal.server
+        stream.blocks = blocks
+        body = b"x" * 350
+        world.start("victim", rehearsal.converse("victim", Timeout(read=5.0, write=5.0), body))
+        for _ in range(step):
+            server.look()
+            for number in server.waiting:
+                server.answer(number)
+            if "victim" not in world.names or not world.step():
+                break
+        if "victim" not in world.names:
+            break
+        world.cancel("victim")
+        assert isinstance(world.outcomes["victim"], Cancelled)
+        if rehearsal.transport.is_closing:
+            assert blocks, "only a write that was cut off may cost the connection"
+            assert stream.is_closed
+            continue
+        world.start("next", rehearsal.converse("next", Timeout(read=5.0, write=5.0), b"fine"))
+        while "next" in world.names:
+            server.look()
+            for number in server.waiting:
+                server.answer(number)
+            world.step()
+        assert isinstance(world.outcomes["next"], bytes), f"step {step}: {world.outcomes['next']!r}"
+        assert world.time == 0
+        assert rehearsal.transport.describe()["streams"] == {}
+    else:
+        pytest.fail("a request has no end")
