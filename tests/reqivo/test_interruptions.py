@@ -20,7 +20,7 @@ from support.messages import chunked, response
 from support.scenarios import FOLLOW_UP, head
 from support.scripted import Peer
 
-pytestmark = pytest.mark.usefixtures("no_leaks")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("no_leaks")]
 
 
 class Interrupt(BaseException):

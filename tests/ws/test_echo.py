@@ -24,6 +24,8 @@ from support.servers import AiohttpServer, AsgiServer, WebSocketsServer
 from support.sockets import connected, mixed
 from support.world import World
 
+pytestmark = pytest.mark.thorough
+
 
 def ws_url(server: Any, path: str = "/") -> str:
     url: str = server.url(path)
