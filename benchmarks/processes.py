@@ -85,7 +85,7 @@ class Process:
         if workload.fixed:
             self._count = workload.fixed
             return
-        least = max(1, min(workload.in_flight * 2, 2000))
+        least = min(workload.in_flight, 1000)
         self._count = 1 if workload.megabytes or workload.driver == "FirstRequest" else least
         while True:
             taken = self.run()["wall"] * self._count / 1e6

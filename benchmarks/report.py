@@ -50,6 +50,7 @@ def _raw(run: Run) -> dict[str, object]:
         "rounds": run.rounds,
         "versions": run.versions,
         "figures": run.raw(),
+        "without": run.reasons(),
     }
 
 

@@ -155,6 +155,7 @@ def test_a_tunnel_obeys_the_windows(h2line: Callable) -> None:
     with pytest.raises(WriteTimeout):
         run(stream.write(b"x" * 15, 0.1))
     assert line.body() == b"next"
+    stream.close()
 
 
 def test_an_upgrade_that_is_refused_is_a_response(h2line: Callable) -> None:

@@ -24,6 +24,8 @@ from support.scenarios import FOLLOW_UP, Stage, head, ok, serve_on
 from support.scripted import Peer, ScriptedServer
 from support.world import Client
 
+pytestmark = pytest.mark.thorough
+
 ROUNDS = 200
 
 

@@ -21,6 +21,8 @@ from support.scripted import Peer
 from support.toxics import Bandwidth, Latency, Limit, Reset, Slicer, SlowClose, Toxic
 from support.toxics import Timeout as Stall
 
+pytestmark = pytest.mark.thorough
+
 THREADS, TASKS, REQUESTS = 40, 200, 5000
 
 

@@ -149,7 +149,7 @@ def deaf_port() -> Iterator[int]:
 def test_nobody_accepts(world: World, deaf_port: int, no_leaks: None) -> None:
     url = f"http://127.0.0.1:{deaf_port}/"
     with world.client(timeout=Timeout(timeout=3, connect=SHORT), limits=Limits(max_connections=1)) as client:
-        with Timer(), pytest.raises(ConnectTimeout, match=r"0\.25 s") as caught:
+        with Timer(), pytest.raises(ConnectTimeout, match=r"0\.2\d* s") as caught:
             client.get(url)
         assert caught.value.phase == "connect"
         with Timer(), pytest.raises(TotalTimeout):

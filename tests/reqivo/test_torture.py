@@ -20,7 +20,7 @@ from support.fixtures import MakeProxy
 from support.servers import AsgiServer
 from support.world import Client, World
 
-pytestmark = pytest.mark.usefixtures("no_leaks")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("no_leaks")]
 
 LARGE = 200_000
 """Octets of a body that no single read takes."""

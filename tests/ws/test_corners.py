@@ -90,7 +90,7 @@ def test_pongs_and_pings_wait_while_the_peer_takes_nothing() -> None:
     clock.time = 21.0
     with pytest.raises(ReadTimeout):
         run(connection.receive(0))
-    assert [data[0] for data in stream.written] == [0x89, 0x8A]
+    assert sorted(data[0] for data in stream.written) == [0x89, 0x8A]
 
 
 @pytest.mark.parametrize("what", ["ping", "pong", "keepalive", "message", "fragment"])

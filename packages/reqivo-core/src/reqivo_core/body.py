@@ -132,8 +132,6 @@ class Body:
             self._received += len(chunk)
             if self._kept is not None:
                 self._keep(chunk)
-            if self._source.is_over:
-                self._end()
         return chunk
 
     def _fail(self, error: BaseException) -> BaseException:
@@ -207,7 +205,8 @@ class Body:
         chunks = []
         while chunk := await self.read_chunk():
             chunks.append(chunk)
-            if self.is_finished and self._decoder is None:
+            if self._decoder is None and self._source.is_over:
+                self._end()
                 break
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 

@@ -235,7 +235,8 @@ class Engine(Generic[R]):
         """Follow redirects."""
         history: list[R] = []
         while True:
-            response = await self._through_flows(request, plan, exchange, started)
+            send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
+            response = await send(request, plan, exchange, started)
             response.history = list(history)
             if not plan.follow_redirects or not is_redirect(response.status_code, response.headers):  # type: ignore[attr-defined]  # every response has headers
                 return response

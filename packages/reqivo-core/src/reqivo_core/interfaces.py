@@ -267,7 +267,7 @@ class ResponseBody(ABC):
     def is_over(self) -> bool:
         """Whether the chunk that was given last is known to have been the last, so that nobody has to ask again.
 
-        False is always right; True lets the connection go as soon as the last octet has been given.
+        False is always right; True saves those who read a body whole from asking for its end.
         """
         return False
 
