@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from http11.suite_server import serve_http
 from reqivo_core.testing.transport_suite import TransportSuite
-from support.stream_server import StreamServer
+from support.streamed import StreamServer
 
 
 class TestHttp11(TransportSuite):

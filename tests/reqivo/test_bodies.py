@@ -157,10 +157,12 @@ def test_a_loaded_body_can_be_read_in_every_way(stage: Stage) -> None:
 
 
 def test_a_short_rest_saves_the_connection(stage: Stage) -> None:
-    server = stage.server([*once(ok(b"x" * 20000), then=serve_on)])
+    has_come = threading.Event()
+    then = [lambda peer: has_come.set(), serve_on]
+    server = stage.server([*once(ok(b"x" * 100000), then=lambda peer: [step(peer) for step in then][0])])
     with stage.client() as client:
         with client.stream("GET", server.url("/")) as got:
-            server.wait_for_requests(1)
+            assert has_come.wait(5)
             assert client.world.run(getattr(got, client.world.method("read"))(1)) == b"x"
         with pytest.raises(StreamClosed):
             client.read(got)

@@ -20,7 +20,7 @@ from reqivo_core import hookimpl
 from reqivo_core.plugins import installed_plugins
 from reqivo_core.testing.transport_suite import TransportSuite
 from support.servers import AsgiServer
-from support.stream_server import StreamServer
+from support.streamed import StreamServer
 from support.world import World
 
 TEXT = b"The quick brown fox. " * 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,3 +54,16 @@ def connected(world: World, url: str, session: Any = None, **options: Any) -> It
     socket = make(world, url, session, **options)
     with world.entered(socket.ws):
         yield socket
+
+
+def mixed(count: int, largest: int) -> Iterator[str | bytes]:
+    """Messages of all sizes, text and binary, some that compress well and some that do not."""
+    dice = random.Random(count)
+    for number in range(count):
+        size = largest if number in (7, count // 2) else int(2 ** dice.uniform(0, 12)) if number % 25 else 300_000
+        if number % 3 == 0:
+            yield dice.randbytes(size)
+        elif number % 3 == 1:
+            yield (f"grün {number} " * (size // 8 + 1))[:size]
+        else:
+            yield b"\x00\x01\x02" * (size // 3)

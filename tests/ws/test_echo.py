@@ -21,8 +21,10 @@ from support.frames import CONTINUATION, PING, TEXT, accept, answer_close, expec
 from support.leaks import leak_check
 from support.scripted import Peer
 from support.servers import AiohttpServer, AsgiServer, WebSocketsServer
-from support.sockets import connected
+from support.sockets import connected, mixed
 from support.world import World
+
+pytestmark = pytest.mark.thorough
 
 
 def ws_url(server: Any, path: str = "/") -> str:
@@ -47,19 +49,6 @@ def aiohttp_server() -> Iterator[AiohttpServer]:
     app.router.add_get("/", _aiohttp_echo)
     with AiohttpServer(app) as server:
         yield server
-
-
-def mixed(count: int, largest: int) -> Iterator[str | bytes]:
-    """Messages of all sizes, text and binary, some that compress well and some that do not."""
-    dice = random.Random(count)
-    for number in range(count):
-        size = largest if number in (7, count // 2) else int(2 ** dice.uniform(0, 12)) if number % 25 else 300_000
-        if number % 3 == 0:
-            yield dice.randbytes(size)
-        elif number % 3 == 1:
-            yield (f"grün {number} " * (size // 8 + 1))[:size]
-        else:
-            yield b"\x00\x01\x02" * (size // 3)
 
 
 @pytest.mark.parametrize("compression", [True, False])

@@ -18,7 +18,7 @@ from support.fixtures import Serve
 from support.frames import BINARY, accept, answer_close, frame, text
 from support.scripted import Peer
 from support.servers import AsgiServer
-from support.sockets import connected, make
+from support.sockets import connected, make, mixed
 from support.world import World
 
 pytest.importorskip("reqivo_http2", reason="this distribution is tested alone here")
@@ -83,6 +83,17 @@ def test_an_echo_on_a_stream(world: World, h2_server: AsgiServer, trusting: dict
             assert ws.ping() > 0
             assert client.get(h2_server.url("/echo/1")).http_version == "HTTP/2"
         assert ws.close_code == 1000
+
+
+@pytest.mark.parametrize("compression", [True, False])
+def test_a_thousand_messages_up_to_eight_mebibytes(
+    world: World, h2_server: AsgiServer, trusting: dict[str, Any], compression: bool
+) -> None:
+    with connected(world, ws_url(h2_server, "/ws/echo"), compression=compression, **trusting) as ws:
+        assert ws.response.http_version == "HTTP/2"
+        for message in mixed(1000, 8 * 2**20):
+            ws.send(message)
+            assert ws.recv() == message
 
 
 def test_w29_ten_websockets_and_fifty_requests_on_one_connection(

@@ -5,5 +5,3 @@ from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 sys.path.append(str(PLUGINS / "reqivo-demo-frames" / "src"))
-
-pytest_plugins = ["reqivo_core.testing.pytest_plugin"]

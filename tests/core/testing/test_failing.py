@@ -11,7 +11,7 @@ from reqivo_core.testing.failing import Cancelled, Fault, broken_network, cancel
 from reqivo_core.testing.memory import MemoryRuntime
 from reqivo_core.testing.streams import END, After, ScriptedStream
 from reqivo_core.tls_config import TlsConfig
-from support.stream_server import StreamServer
+from support.streamed import StreamServer
 
 LEAVES = ["resolve", "connect_tcp", "write", "read"]
 
@@ -117,6 +117,7 @@ def test_looks_are_not_counted() -> None:
     failing = fault.wrap_stream(stream)
     assert run(failing.read(10, 0)) == b"ab"
     assert failing.is_readable()
+    assert failing.is_writable()
     assert failing.get_info("peername") == "memory"
     assert fault.leaves == []
     failing.close()

@@ -86,6 +86,8 @@ def test_a_pair_holds_back_who_writes(memory_runtime: MemoryRuntime) -> None:
         await near.write(b"0123456789", 60.0)
 
     task = memory_runtime.start(write())
+    run(memory_runtime.sleep(0.1))
+    assert (near.is_writable(), far.is_writable()) == (False, True)
     assert run(far.read(100, None)) == b"0123"
     assert not task.is_done
     assert run(far.read(100, None)) == b"4567"

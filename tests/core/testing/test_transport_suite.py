@@ -12,7 +12,7 @@ from reqivo_demo_frames.transport import FramesBody, FramesTransport
 
 from reqivo_core import Exchange, IncomingResponse, Request, TransportSpec, hookimpl
 from reqivo_core.testing.transport_suite import TransportSuite, needs
-from support.stream_server import StreamServer
+from support.streamed import StreamServer
 
 
 class TestFrames(TransportSuite):

@@ -198,7 +198,7 @@ class BaseSession(Generic[ResponseT]):
 
     @property
     def runtime(self) -> Runtime:
-        """The leaves that everything in this session waits by."""
+        """The leaves in which this session's conversations wait."""
         return self._runtime
 
     @property
@@ -265,21 +265,16 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
 
-    async def converse(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, in whatever world: for conversations of several requests that are written once for both.
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation that is written once for every world.
 
         In a blocking session nothing suspends in here (see ``runtime.driving.run_blocking``).
 
         Raises:
-            TypeError: A keyword is not known, or two bodies are given.
+            TypeError: A keyword is not known, or would change the request itself.
             RequestError: What went wrong; the classes tell.
             SessionClosed: The session was closed.
         """
-        response: ResponseT = await self._engine.send(*self._prepare(method, url, options))
-        return response
-
-    async def converse_by(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request that is already made, as ``send`` does, in whatever world: see ``converse``."""
         response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
         return response
 

@@ -23,6 +23,7 @@ from reqivo_core.pool import UNCOUNTED
 from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
+from reqivo_core.tracing import send_traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -338,12 +339,17 @@ class Engine(Generic[R]):
             exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
             try:
-                incoming = await lease.transport.send(wire, exchange)
+                if exchange.trace is None:
+                    incoming = await lease.transport.send(wire, exchange)
+                else:
+                    incoming = await send_traced(lease.transport, wire, exchange, exchange.trace)
             except BaseException as error:
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
                     raise
                 if isinstance(error, RequestError) and error.requires_http11:
+                    if key.route.http2 is True or not key.route.http1:
+                        raise  # HTTP/2 is insisted on
                     key = plan.router.remember_http11(request.url.origin, "upgrade" in request.extensions)
                     key.may_share = False
                 continue

@@ -66,7 +66,12 @@ def _pairs(headers: HeaderTypes) -> Iterable[tuple[str, Any]]:
         return headers.multi_items()
     if isinstance(headers, Mapping):
         return headers.items()
-    return headers
+    try:
+        return [(name, value) for name, value in headers]
+    except (TypeError, ValueError):
+        raise InvalidRequest(
+            f"headers: give a mapping, or pairs of name and value; this {type(headers).__name__} is neither"
+        ) from None
 
 
 class _Lines:

@@ -106,17 +106,11 @@ ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
 """Names of other libraries that are accepted and stay so."""
 
 REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__) - FROM_PLUGINS.keys()
-SENDING_OPTIONS = REQUEST_OPTIONS - {
-    "params",
-    "headers",
-    "cookies",
-    "body",
-    "content",
-    "json",
-    "data",
-    "files",
-    "extensions",
-}
+BUILDING_OPTIONS = frozenset(
+    {"params", "headers", "cookies", "body", "content", "json", "data", "files", "priority", "extensions"}
+)
+"""Those that say what a request is; the others say how it is sent."""
+SENDING_OPTIONS = REQUEST_OPTIONS - BUILDING_OPTIONS
 SESSION_OPTIONS = frozenset(SessionOptions.__annotations__) - FROM_PLUGINS.keys()
 
 

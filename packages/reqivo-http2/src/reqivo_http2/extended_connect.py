@@ -74,7 +74,8 @@ class TunnelStream(NetworkStream):
         """See :meth:`NetworkStream.write`."""
         stream = self._stream
         if self._is_closed or stream.is_local_closed:
-            why = stream.failure.message if stream.failure is not None else "it was closed"
+            is_ours = self._is_closed or stream.failure is None
+            why = "it was closed" if is_ours or stream.failure is None else stream.failure.message
             raise WriteError(f"nothing can be written to the tunnel: {why}", phase="write")
         if not len(data):
             return

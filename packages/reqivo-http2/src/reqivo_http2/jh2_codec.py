@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from jh2._hazmat import Decoder, Encoder
 
 from reqivo_http2.codec import TABLE_SIZE, Codec, CompressionFault
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from reqivo_core.headers import RawHeaders
     from reqivo_http2.codec import OutgoingFields
 
+_engine: Any = import_module("jh2._hazmat")  # it has no types of its own
 _SIZE_UPDATE = 0x20
 _ENTRY_OVERHEAD = 32
 _MOST_BLOCK_PER_LIST = 4
@@ -30,8 +30,8 @@ class Jh2Codec(Codec):
     __slots__ = ("_decoder", "_encoder", "_max_list_size")
 
     def __init__(self, max_list_size: int) -> None:
-        self._encoder: Any = Encoder()
-        self._decoder: Any = Decoder(max_list_size)
+        self._encoder: Any = _engine.Encoder()
+        self._decoder: Any = _engine.Decoder(max_list_size)
         self._decoder.max_allowed_table_size = TABLE_SIZE
         self._max_list_size = max_list_size
 

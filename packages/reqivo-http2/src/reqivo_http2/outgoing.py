@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reqivo_http2.streams import Stream
 
 WRITE_SIZE = 128 * 1024
-"""Octets of DATA handed over to the network at a time: a reader gets its turn, and control frames theirs, in between."""
+"""Octets of DATA handed over to the network at a time: readers and control frames get their turns in between."""
 _MOST_CONTROL = 512 * 1024
 _NO_OCTETS = memoryview(b"")
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 READ_SIZE = 128 * 1024
 
+LOOKS = 16
+"""How often a look reads at most: a server that sends without end must not keep anybody looking."""
+
 
 class Reading:
     """The reader's place of one connection."""
@@ -169,7 +172,9 @@ class Reading:
                 return
             self._is_led = True
         try:
-            while self._state.failure is None and self._stream.is_readable():
+            for _ in range(LOOKS):
+                if self._state.failure is not None or not self._stream.is_readable():
+                    break
                 data = run_blocking(self._stream.read(READ_SIZE, 0))
                 with self._guard:
                     self._receiver.receive(data, self._runtime.now())

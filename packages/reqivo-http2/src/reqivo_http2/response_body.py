@@ -34,7 +34,8 @@ class Http2Body(ResponseBody):
             exchange: Its deadline.
             upload: The request's body, if some of it is still to be sent.
         """
-        self.length = stream.length
+        # A response that is there already has a length, said or not.
+        self.length = stream.received if stream.is_remote_closed and stream.failure is None else stream.length
         self.trailers = None
         self._wire = wire
         self._stream = stream
@@ -53,6 +54,7 @@ class Http2Body(ResponseBody):
                 await self._end()
         except BaseException:
             self.close()
+            self._wire.flush_now()
             raise
         return chunk
 
@@ -88,15 +90,8 @@ class Http2Body(ResponseBody):
 
     def _has_reason(self) -> bool:
         """Whether there is something to do: octets to take, or to send."""
-        stream = self._stream
-        if stream.has_octets:
-            return True
         upload = self._upload
-        return (
-            upload is not None
-            and not upload.is_over
-            and (not stream.has_pending or self._wire.state.outgoing.may_send(stream))
-        )
+        return self._stream.has_octets or (upload is not None and not upload.is_over and upload.has_reason())
 
     async def _end(self) -> None:
         """The response is whole: whatever of the request has not been sent is not wanted (RFC 9113 §8.1)."""

@@ -1,4 +1,4 @@
-"""Stream: one exchange's state on a connection. Pure: it decides, and neither waits nor writes (RFC 9113 §5.1, §8.1)."""
+"""Stream: one exchange's state on a connection (RFC 9113 §5.1, §8.1). Pure: it neither waits nor writes."""
 
 from __future__ import annotations
 
@@ -191,10 +191,10 @@ class Stream:
             self.length = self.manager.document_size = length
         elif not is_tunnel:
             self.length = 0
-        if ends:
-            self._end()
         self.fields = fields
         self.status = status
+        if ends:
+            self._end()
 
     def _receive_trailers(self, fields: RawHeaders, ends: bool) -> None:
         if not ends:

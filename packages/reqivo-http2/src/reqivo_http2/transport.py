@@ -165,6 +165,8 @@ class Http2Transport(Transport):
                 elif head.awaits_continue:
                     await self._await_continue(request, stream, exchange)
             await self._await_head(request, stream, upload, exchange)
+            if upload is not None and not upload.is_over:
+                await upload.finish(deadline)
             if upload is not None and stream.stops_upload:
                 await upload.aclose()
             return self._respond(head, stream, upload, exchange)

@@ -61,6 +61,31 @@ class Upload:
             elif not stream.has_pending:
                 await self._hand_over()
 
+    async def finish(self, deadline: Deadline) -> None:
+        """Send the rest after a head of less than 300, before the response is handed over.
+
+        An application that looks at the status alone must not cut its own upload short. But two things are left to be
+        sent while the response is read: what the server's windows hold back while octets of the response wait to be
+        read (an echo), and a body whose source may itself wait for the response (an asynchronous one).
+
+        Raises:
+            LocalProtocolError: The body has not the length that was declared.
+            RequestError: The connection broke, or the server took nothing for too long.
+        """
+        stream = self._stream
+        while not self._content.is_async:
+            await self.advance(deadline)
+            if self.is_over or stream.buffered:
+                return
+            seconds = deadline.write()
+            if not await self._wire.wait(stream.waiters, self.has_reason, seconds, deadline):
+                raise took_nothing(seconds)
+
+    def has_reason(self) -> bool:
+        """Whether something came, or something can be sent."""
+        stream = self._stream
+        return stream.has_octets or not stream.has_pending or self._wire.state.outgoing.may_send(stream)
+
     def _has_news(self) -> bool:
         return self._stream.has_news
 

@@ -109,7 +109,7 @@ class Wire:
     # Giving up.
 
     def cancel(self, stream: Stream, code: int = ErrorCodes.CANCEL) -> None:
-        """Reset a stream if it is not over, from anywhere, finalizers included; the frame leaves with the next write."""
+        """Reset a stream if it is not over, from anywhere, finalizers too; the frame leaves with the next write."""
 
         def action() -> None:
             self.state.cancel(stream, code, self.runtime.now())

@@ -193,6 +193,8 @@ class Connection:
         while self._ending is None:
             try:
                 if not self._digest():
+                    if self._writer.owes_pong:
+                        await self._flush()
                     if has_tried and self._has_passed(until):
                         return None
                     has_tried = True
@@ -222,8 +224,7 @@ class Connection:
             until = await self._keep_alive(now, until)
             if self._ending is not None:
                 return
-        if self._writer.owes_pong:
-            await self._flush()
+        if self._writer.owes_pong:  # still
             until = now + RETRY if until is None else min(until, now + RETRY)
         left = self._codec.left
         size = READ_SIZE if left <= READ_SIZE else min(left, LARGE_READ)
@@ -321,7 +322,7 @@ class Connection:
         Raises:
             ConnectionClosed: It is over; nothing was sent.
         """
-        if not self._inbox.is_full and self._reading.try_take():
+        if self._stream.is_readable() and not self._inbox.is_full and self._reading.try_take():
             try:
                 await self._lead(self.now(), lambda: True, False)
             finally:

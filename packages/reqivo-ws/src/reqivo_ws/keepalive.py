@@ -137,11 +137,12 @@ class Pings:
         Returns:
             Seconds since the ping was written; None if the pong answers none of ours, which is allowed.
         """
-        if payload not in self._waiting:
-            return None
-        for key in list(self._waiting):
-            ping = self._waiting.pop(key)
-            ping.latency = max(0.0, now - ping.sent)
-            if key == payload:
-                break
-        return ping.latency
+        latency = None
+        if payload in self._waiting:
+            for key in list(self._waiting):
+                ping = self._waiting.pop(key, None)  # whoever sent it may give up waiting at this moment
+                if ping is not None:
+                    latency = ping.latency = max(0.0, now - ping.sent)
+                if key == payload:
+                    break
+        return latency

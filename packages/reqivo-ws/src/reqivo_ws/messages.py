@@ -199,11 +199,6 @@ class Assembler:
         return data, ends_message
 
 
-def _joined(parts: list[Any]) -> Any:
-    """The fragments of a message as one."""
-    return parts[0] if len(parts) == 1 else type(parts[0])().join(parts)
-
-
 def _not_utf8() -> Violation:
     return Violation(INVALID_DATA, "text is not UTF-8")
 

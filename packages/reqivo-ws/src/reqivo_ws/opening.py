@@ -152,7 +152,7 @@ def _first_request(session: BaseSession[Any], target: Target) -> tuple[Request, 
 async def _ask(session: BaseSession[Any], request: Request, sending: dict[str, Any]) -> Any:
     """Send one request of the handshake."""
     try:
-        return await session.converse_by(request, stream=True, follow_redirects=False, **sending)
+        return await session.converse(request, stream=True, follow_redirects=False, **sending)
     except (ProtocolError, ServerDisconnected) as error:
         raise HandshakeError(f"the server did not complete the opening handshake: {error}") from error
     except HTTPStatusError as error:

@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from reqivo.retries import Retry
     from reqivo.sse import ServerSentEvent
     from reqivo.uploads import with_progress
+    from reqivo_ws import AsyncWebSocket, WebSocket
 
     Client = Reqivo
     AsyncClient = AsyncReqivo
@@ -103,6 +104,7 @@ __all__ = [
     "AsyncReqivo",
     "AsyncResponse",
     "AsyncSession",
+    "AsyncWebSocket",
     "BasicAuth",
     "BearerAuth",
     "BodyTooLarge",
@@ -167,6 +169,7 @@ __all__ = [
     "URL",
     "UnsafeRedirect",
     "UnsupportedProtocol",
+    "WebSocket",
     "WebSocketError",
     "WriteError",
     "WriteTimeout",

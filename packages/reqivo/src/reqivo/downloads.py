@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from reqivo.conversations import send
 from reqivo_core.errors import (
     DecodeError,
     IncompleteBody,
@@ -126,8 +127,7 @@ class Download:
         if validator is not None:
             headers["Range"] = f"bytes={size}-"
             headers["If-Range"] = validator
-        options = {**self._options, "headers": headers, "stream": True}
-        response = await self._session.converse("GET", self._url, **options)
+        response = await send(self._session, "GET", self._url, {**self._options, "headers": headers})
         try:
             if response.status_code == 416 and validator is not None:
                 await self._settle_unsatisfiable(response, size)

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from reqivo.conversations import send
 from reqivo_core.errors import (
     BodyTooLarge,
     CertificateError,
@@ -203,9 +204,8 @@ class BaseEventStream(Generic[S]):
         headers.merge(self._options.get("headers"))
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id.encode()
-        options = {**self._options, "headers": headers, "stream": True}
-        method = options.pop("method", "GET")
-        response = await self._session.converse(method, self._url, **options)
+        options = {**self._options, "headers": headers}
+        response = await send(self._session, options.pop("method", "GET"), self._url, options)
         try:
             self._check(response)
         except BaseException:

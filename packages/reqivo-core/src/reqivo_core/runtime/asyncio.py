@@ -29,6 +29,8 @@ HIGH_WATER = 256 * 1024
 LOW_WATER = 64 * 1024
 """Octets at which reading goes on."""
 
+_ELSEWHERE = "its event loop is not running here"
+
 
 class AsyncioStream(NetworkStream, asyncio.Protocol):
     """A connected socket; at the same time the protocol that the loop's transport calls.
@@ -124,6 +126,8 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         One timer lasts for many reads: it is only made where there is none that rings early enough, and when it rings
         too early it is set again. With one timer per read, the loop's heap would fill with cancelled ones.
         """
+        if not _is_running_here(self._loop):
+            raise sockets.read_error(self._peer, OSError(_ELSEWHERE))
         if self._reader is not None:
             raise RuntimeError("another task is reading from this connection already")
         self._reader = self._loop.create_future()
@@ -191,9 +195,9 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See :meth:`NetworkStream.write`."""
         transport = self._transport
-        if timeout == 0 and not _is_running_here(self._loop):
-            # A farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
-            raise sockets.write_error(self._peer, OSError("its event loop is not running here"))
+        if not _is_running_here(self._loop):
+            # It may be a farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
+            raise sockets.write_error(self._peer, OSError(_ELSEWHERE))
         if transport is not None and not self._is_closed:
             transport.write(data)
             if not self._is_writing_paused and not transport.is_closing():

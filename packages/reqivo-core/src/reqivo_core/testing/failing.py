@@ -182,6 +182,10 @@ class FailingStream(NetworkStream):
         """See :meth:`NetworkStream.is_readable`."""
         return self._stream.is_readable()
 
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
+        return self._stream.is_writable()
+
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return self._stream.get_info(name)

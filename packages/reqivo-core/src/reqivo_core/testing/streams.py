@@ -120,7 +120,7 @@ class MemoryStream(NetworkStream):
         self.timeouts.append(timeout)
         rest = bytes(data)
         while rest:
-            if not await self._runtime.wait_until(self._is_writable, timeout):
+            if not await self._runtime.wait_until(self.is_writable, timeout):
                 raise WriteTimeout(f"the peer took nothing within {timeout:g} s", phase="write")
             if self.is_closed or self._broken is not None or (self.peer is not None and self.peer.is_closed):
                 raise WriteError("the connection is closed", phase="write")
@@ -137,7 +137,8 @@ class MemoryStream(NetworkStream):
     def _room(self, wanted: int) -> int:
         return wanted if self._capacity is None else min(wanted, max(0, self._capacity - self._unread))
 
-    def _is_writable(self) -> bool:
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`."""
         peer = self.peer
         return peer is None or self.is_closed or self._broken is not None or peer.is_closed or peer._room(1) > 0
 

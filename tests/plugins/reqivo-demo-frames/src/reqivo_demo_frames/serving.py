@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socketserver
+import threading
+from typing import TYPE_CHECKING, Self
 
 from reqivo_core.errors import ReadError, WriteError
+from reqivo_core.runtime.blocking import BlockingStream
+from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.testing.suite_app import Answer, answer
 from reqivo_demo_frames.framing import FrameReader, frame, head_frame, parse_head
 
@@ -49,3 +53,32 @@ async def _send(stream: NetworkStream, told: Answer) -> None:
         await stream.write(frame(piece), None)
     if told.ending == "complete":
         await stream.write(frame(b""), None)
+
+
+class FramesServer(socketserver.ThreadingTCPServer):
+    """A server on this machine, for tests: ``with FramesServer() as server``.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"frames://127.0.0.1:{self.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=[0.01], daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    """Has the conversation in a thread of its own: its awaits never suspend there."""
+
+    def handle(self) -> None:
+        run_blocking(serve_frames(BlockingStream(self.request, "client")))

@@ -1,0 +1,349 @@
+"""Server push: what is accepted, what is refused, how it is read (RFC 9113 §8.4); the scenarios 44 to 46."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hyperframe import frame as frames
+
+from reqivo_core import Timeout
+from reqivo_core.errors import BodyTooLarge, InvalidRequest, ReadTimeout, RequestError, StreamClosed, StreamReset
+from reqivo_http2 import PushPolicy
+from support import h2_peer
+from support.h2_peer import H2Peer
+
+CLOSED = "END_STREAM"
+
+
+def promised(server: H2Peer, path: str = "/style.css", **changes: str | None) -> list[tuple[str, str]]:
+    """The fields of a promise."""
+    authority = f"127.0.0.1:{server.peer.server.port}"
+    fields = {"method": "GET", "scheme": "http", "authority": authority, "path": path} | changes
+    return [(f":{name}", value) for name, value in fields.items() if value is not None]
+
+
+def taken(line: Any, response: Any) -> list[Any]:
+    """All pushes of a response."""
+    pushes: list[Any] = line.client.world.collect(response.pushes)
+    return pushes
+
+
+def got(line: Any, push: Any) -> Any:
+    """A push's response."""
+    return line.client.world.run(push.get_response())
+
+
+def test_nothing_is_pushed_unless_asked_for(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        assert server.expect_request()
+        assert server.settings[frames.SettingsFrame.ENABLE_PUSH] == 0
+        server.respond(1)
+        server.expect_close()
+
+    line = h2line(script)
+    assert taken(line, line.get()) == []
+
+
+def test_s45_a_promise_is_kept_in_any_order(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        assert server.settings[frames.SettingsFrame.ENABLE_PUSH] == 1
+        assert server.settings[frames.SettingsFrame.MAX_CONCURRENT_STREAMS] == 100
+        server.send_frame(
+            server.promise(1, 2, [*promised(server), ("accept", "text/css")]),
+            server.promise(1, 4, promised(server, "/app.js?v=1")),
+            server.head(2, 200, [("content-type", "text/css")]),
+            server.data(2, b"body {}", CLOSED),  # whole before its parent
+        )
+        server.respond(request, 200, b"<html>")
+        server.send_frame(server.head(4, 103), server.head(4, 200), server.data(4, b"alert()", CLOSED))
+        server.expect_close()
+
+    line = h2line(script, push=True)
+    response = line.get(stream=True)
+    style, script_js = taken(line, response)
+    assert (style.path, style.method, str(style.url)) == ("/style.css", "GET", line.url("/style.css"))
+    assert style.request_headers["accept"] == style.getrequestheaders()["accept"] == "text/css"
+    assert script_js.path == "/app.js?v=1"
+    assert "/app.js" in repr(script_js)
+    second = line.client.world.run(script_js.getresponse())
+    assert line.client.read(second) == b"alert()"
+    first = got(line, style)
+    assert (first.status_code, first.headers["content-type"], first.http_version) == (200, "text/css", "HTTP/2")
+    assert line.client.read(first) == b"body {}"
+    assert line.client.read(response) == b"<html>"
+    with pytest.raises(StreamClosed):
+        got(line, style)
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra"),
+    [
+        ({"authority": "other.example"}, []),
+        ({"scheme": "https"}, []),
+        ({"method": "POST"}, []),
+        ({"method": "DELETE"}, []),
+        ({"path": None}, []),
+        ({"authority": "bad host"}, []),
+        ({}, [("content-length", "5")]),
+        ({}, [("X-Upper", "1")]),
+        ({}, [(":path", "/again")]),
+        ({"status": "200"}, []),
+    ],
+)
+def test_s45_what_must_not_be_promised_is_refused(h2line: Callable, changes: Any, extra: Any) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        fields = promised(server, **changes)
+        at = len(fields) if not extra or extra[0][0][:1] != ":" else len(fields)
+        server.send_frame(server.promise(1, 2, [*fields[:at], *extra]))
+        server.expect_reset(2, h2_peer.PROTOCOL_ERROR)
+        server.respond(request, 200, b"parent")
+        server.serve([b"next"])
+
+    line = h2line(script, push=True)
+    response = line.get()
+    assert taken(line, response) == []
+    assert line.client.read(response) == b"parent"
+    assert line.body() == b"next"
+
+
+def test_s45_another_origin_is_a_matter_of_policy(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server, authority="other.example")))
+        server.respond(request)
+        server.expect_close()
+
+    line = h2line(script, push=PushPolicy(same_origin=False))
+    (push,) = taken(line, line.get())
+    assert push.url.host == "other.example"
+
+
+@pytest.mark.parametrize("verdict", [False, ZeroDivisionError])
+def test_s45_the_application_may_refuse(h2line: Callable, verdict: Any) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(
+            server.promise(1, 2, promised(server, "/unwanted")), server.promise(1, 4, promised(server, "/wanted"))
+        )
+        server.expect_reset(2, h2_peer.REFUSED_STREAM)
+        server.send_frame(server.head(2, 200), server.data(2, b"too late", CLOSED))
+        server.respond(request)
+        server.expect_close()
+
+    def accept(request: Any) -> bool:
+        if request.url.path == "/wanted":
+            return True
+        if verdict is False:
+            return False
+        raise verdict
+
+    line = h2line(script, push=PushPolicy(accept=accept))
+    assert [push.path for push in taken(line, line.get())] == ["/wanted"]
+
+
+def test_s45_promises_are_limited_in_number(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(*[server.promise(1, 2 * n, promised(server, f"/{n}")) for n in range(1, 101)])
+        last = server.expect(frames.RstStreamFrame, lambda frame: frame.stream_id == 200)
+        assert last.error_code == h2_peer.REFUSED_STREAM
+        assert len(server.seen(frames.RstStreamFrame)) == 97
+        server.respond(request)
+        server.expect_close()
+
+    line = h2line(script, push=PushPolicy(max_streams=3))
+    assert [push.path for push in taken(line, line.get())] == ["/1", "/2", "/3"]
+
+
+def test_pushed_bodies_are_limited_in_size(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server)), server.head(2, 200), server.data(2, b"x" * 101))
+        server.expect_reset(2, h2_peer.CANCEL)
+        server.respond(request)
+        server.expect_close()
+
+    line = h2line(script, push=PushPolicy(max_body=100))
+    (push,) = taken(line, line.get())
+    with pytest.raises(BodyTooLarge):
+        line.client.read(got(line, push))
+
+
+def test_s46_an_unread_push_holds_up_nobody_and_can_be_cancelled(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server)), server.head(2, 200))
+        window = server.settings[frames.SettingsFrame.INITIAL_WINDOW_SIZE]
+        for _ in range(window // 16384):
+            server.send_frame(server.data(2, b"x" * 16384))
+        server.respond(request, 200, b"parent")
+        server.expect_reset(2, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script, push=True)
+    response = line.get()
+    assert line.client.read(response) == b"parent"
+    (push,) = taken(line, response)
+    line.client.world.run(push.cancel())
+    with pytest.raises(StreamClosed):
+        got(line, push)
+    assert line.body() == b"next"
+
+
+def test_s46_a_promise_that_comes_too_late_is_cancelled(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.head(request, 200, [], CLOSED), server.promise(1, 2, promised(server)))
+        server.expect_reset(2, h2_peer.CANCEL)
+        server.send_frame(server.head(2, 200), server.data(2, b"ignored", CLOSED))
+        server.serve([b"next"])
+
+    line = h2line(script, push=True)
+    assert taken(line, line.get()) == []
+    assert line.body() == b"next"
+    assert line.server.connections == 1
+
+
+def test_a_promise_that_is_dropped_is_cancelled(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server)))
+        server.respond(request, 200, b"parent")
+        server.expect_reset(2, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script, push=True)
+    assert line.body() == b"parent"  # and nobody looks at the pushes
+    gc.collect()
+    assert line.body() == b"next"
+
+
+def test_a_promise_that_is_not_kept(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server, "/a")), server.promise(1, 4, promised(server, "/b")))
+        server.respond(request)
+        server.reset(2, h2_peer.INTERNAL_ERROR)
+        server.expect_reset(4, h2_peer.CANCEL)
+        server.expect_close()
+
+    line = h2line(script, push=True, timeout=Timeout(read=0.3))
+    broken, late = taken(line, line.get())
+    with pytest.raises(StreamReset):
+        got(line, broken)
+    with pytest.raises(ReadTimeout, match="promised response"):
+        got(line, late)
+
+
+def test_pushes_end_where_an_unread_body_stalls(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.head(request, 200), server.promise(1, 2, promised(server)))
+        window = server.settings[frames.SettingsFrame.INITIAL_WINDOW_SIZE]
+        for _ in range(window // 16384):
+            server.send_frame(server.data(request, b"x" * 16384))
+        server.expect(frames.WindowUpdateFrame, lambda frame: frame.stream_id == 1)
+        server.send_frame(server.data(request, b"end", CLOSED), server.head(2, 204, [], CLOSED))
+        server.expect_close()
+
+    line = h2line(script, push=True)
+    with line.client.stream("GET", line.url()) as response:
+        (push,) = taken(line, response)
+        assert len(line.client.read(response)) == 256 * 1024 + 3
+        assert got(line, push).status_code == 204
+
+
+def test_pushes_of_a_response_that_says_nothing_time_out(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.send_frame(server.head(server.expect_request(), 200))
+        server.expect_close()
+
+    line = h2line(script, push=True, timeout=Timeout(read=0.1))
+    with line.client.stream("GET", line.url()) as response:
+        with pytest.raises(ReadTimeout, match="neither promised"):
+            taken(line, response)
+
+
+@pytest.mark.parametrize("bad", ["promised-odd", "promised-again", "on-even", "short"])
+def test_promises_that_cannot_be_end_the_connection(h2line: Callable, bad: str) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.expect_request()
+        first = server.promise(1, 2, promised(server, "/a"))
+        again = server.promise(1, 2, promised(server, "/b")).serialize()
+        even = server.promise(2, 4, promised(server, "/c")).serialize()
+        odd = h2_peer.raw(5, 4, 1, b"\0\0\0\x03\x82")
+        short = h2_peer.raw(5, 4, 1, b"\0\0")
+        sent = {"promised-odd": odd, "promised-again": again, "on-even": even, "short": short}[bad]
+        server.peer.send(first.serialize() + sent)
+        server.expect_goaway(h2_peer.FRAME_SIZE_ERROR if bad == "short" else h2_peer.PROTOCOL_ERROR)
+        server.expect_close()
+
+    line = h2line(script, push=True)
+    line.fails(RequestError)
+    line.server.wait_for_closed(1)
+    assert not line.server.errors
+
+
+def test_a_long_promise_comes_in_pieces(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        block = server.promise(1, 2, [*promised(server), ("x-long", "y" * 900)]).data
+        server.peer.send(h2_peer.raw(5, 0, 1, b"\0\0\0\x02" + block[:9]) + h2_peer.raw(9, 4, 1, block[9:]))
+        server.respond(request)
+        server.respond(2, 200, b"pushed")
+        server.expect_close()
+
+    line = h2line(script, push=True)
+    (push,) = taken(line, line.get())
+    assert push.request_headers["x-long"] == "y" * 900
+    assert line.client.read(got(line, push)) == b"pushed"
+
+
+def test_observers_learn_of_promises(h2line: Callable) -> None:
+    from reqivo_core import hookimpl
+
+    events: list[tuple[str, str]] = []
+
+    class Observer:
+        @hookimpl
+        def reqivo_trace(self, event: Any) -> None:
+            if event.name == "push":
+                events.append((event.state, event.info["url"]))
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server, "/a")), server.promise(1, 4, promised(server, "/b")))
+        server.respond(request)
+        server.expect_close()
+
+    policy = PushPolicy(accept=lambda request: request.url.path == "/a")
+    line = h2line(script, push=policy, plugins=[Observer()])
+    assert len(taken(line, line.get())) == 1
+    assert events == [("started", line.url("/a")), ("failed", line.url("/b"))]
+
+
+def test_a_policy_that_is_none() -> None:
+    assert PushPolicy.of(False) is PushPolicy.of(None) is PushPolicy.of(PushPolicy(max_streams=0)) is None
+    with pytest.raises(InvalidRequest, match="PushPolicy"):
+        PushPolicy.of("yes")

@@ -1,0 +1,219 @@
+"""Streams as tunnels: CONNECT, and extended CONNECT for WebSocket (RFC 8441); scenario 47."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hyperframe import frame as frames
+
+from reqivo_core import Timeout
+from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError, WriteTimeout
+from support import h2_peer
+from support.h2_peer import H2Peer, H2Request
+
+CLOSED = "END_STREAM"
+OFFER = {0x8: 1}
+UPGRADE = {"upgrade": "websocket"}
+HEADERS = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "c2VjcmV0",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "chat",
+}
+
+
+def opened(line: Any, **options: Any) -> tuple[Any, Any]:
+    """A response and its stream."""
+    response = line.get("/chat", headers=HEADERS, extensions=UPGRADE, **options)
+    return response, response.extensions["network_stream"]
+
+
+def accept(server: H2Peer) -> H2Request:
+    """Open the tunnel that is asked for."""
+    request = server.expect_request(whole=False)
+    server.send_frame(server.head(request, 200, [("sec-websocket-protocol", "chat")]))
+    return request
+
+
+def until(server: H2Peer, request: H2Request, length: int) -> bytes:
+    """Read until so much has come."""
+    while len(request.body) < length:
+        server.expect_frame()
+    return request.body
+
+
+def test_s47_a_websocket_is_a_stream(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        assert request.headers[:5] == [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":authority", f"127.0.0.1:{server.peer.server.port}"),
+            (":path", "/chat"),
+        ]
+        assert request["sec-websocket-version"] == "13"
+        assert request["sec-websocket-protocol"] == "chat"
+        assert not any(request[name] for name in ("connection", "upgrade", "sec-websocket-key", "content-length"))
+        assert until(server, request, 5) == b"hello"
+        server.send_frame(server.data(request, b"world, again"))
+        server.send_frame(server.data(request, b"", CLOSED))
+        while not request.has_ended:
+            server.expect_frame()
+        server.serve([b"next"])
+
+    line = h2line(script)
+    response, stream = opened(line)
+    run = line.drive
+    assert response.status_code == 200
+    assert response.headers["sec-websocket-protocol"] == "chat"
+    assert stream.get_info("stream_id") == 1
+    assert stream.get_info("peername")[1] == line.server.port
+    run(stream.write(b"hello", 5))
+    run(stream.write(b"", 5))
+    assert run(stream.read(5, 5)) == b"world"
+    assert stream.is_readable()
+    assert run(stream.read(100, 5)) == b", again"
+    assert run(stream.read(100, 5)) == b""
+    stream.close()
+    stream.close()
+    assert line.body() == b"next"
+    assert line.server.connections == 1
+    assert line.session.pool.active == 0
+
+
+def test_s47_without_the_servers_setting_nothing_is_sent(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"only this"])
+
+    line = h2line(script)
+    error = line.fails(UnsupportedProtocol, headers=HEADERS, extensions=UPGRADE)
+    assert error.unprocessed
+    assert line.body() == b"only this"
+
+
+def test_s47_a_reset_breaks_the_tunnel_only(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        server.reset(request, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    run = line.drive
+    _, stream = opened(line)
+    with pytest.raises(ReadError, match="CANCEL"):
+        run(stream.read(10, 5))
+    with pytest.raises(WriteError, match="CANCEL"):
+        run(stream.write(b"x", 5))
+    stream.close()
+    assert line.body() == b"next"
+
+
+def test_a_tunnel_that_is_closed_early_is_reset(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        server.expect_reset(request.stream_id, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    run = line.drive
+    _, stream = opened(line)
+    assert not stream.is_readable()
+    with pytest.raises(ReadTimeout):
+        run(stream.read(10, 0.05))
+    with pytest.raises(ReadTimeout):
+        run(stream.read(10, 0))
+    stream.close()
+    assert stream.is_readable()
+    for action in (lambda: run(stream.read(1, 1)), lambda: run(stream.write(b"x", 1))):
+        with pytest.raises((ReadError, WriteError), match="closed"):
+            action()
+    assert line.body() == b"next"
+
+
+def test_a_tunnel_obeys_the_windows(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER | {frames.SettingsFrame.INITIAL_WINDOW_SIZE: 10})
+        request = accept(server)
+        assert until(server, request, 10) == b"x" * 10
+        server.open_window(request.stream_id, 10)
+        until(server, request, 20)
+        server.expect_reset(request.stream_id, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    run = line.drive
+    _, stream = opened(line)
+    run(stream.write(b"x" * 15, 5))
+    with pytest.raises(WriteTimeout):
+        run(stream.write(b"x" * 15, 0.1))
+    assert line.body() == b"next"
+    stream.close()
+
+
+def test_an_upgrade_that_is_refused_is_a_response(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = server.expect_request(whole=False)
+        server.respond(request, 403, b"no sockets")
+        server.expect(frames.RstStreamFrame)
+        server.expect_close()
+
+    line = h2line(script)
+    response = line.get(headers=HEADERS, extensions=UPGRADE)
+    assert (response.status_code, line.client.read(response)) == (403, b"no sockets")
+    assert "network_stream" not in response.extensions
+
+
+def test_plain_connect(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request(whole=False)
+        assert request.headers[:2] == [(":method", "CONNECT"), (":authority", "far.example:443")]
+        assert request[":path"] == request[":scheme"] == ""
+        server.send_frame(server.head(request, 200, [("content-length", "3")]))  # which means nothing here
+        server.send_frame(server.data(request, b"through the tunnel"))
+        server.expect_close()
+
+    line = h2line(script)
+    response = line.client.request("CONNECT", line.url(), extensions={"target": "far.example:443"})
+    stream = response.extensions["network_stream"]
+    assert line.drive(stream.read(100, 5)) == b"through the tunnel"
+    stream.close()
+
+
+def test_an_upgrade_waits_for_the_servers_settings_only_so_long(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.acknowledges = False
+        server.expect_preface()
+        server.expect_close()
+
+    line = h2line(script)
+    line.fails(ReadTimeout, headers=HEADERS, extensions=UPGRADE, timeout=Timeout(read=0.1))
+    assert line.server.requests == []
+
+
+def test_tls_through_a_tunnel(h2line: Callable, authority: Any) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request(whole=False)
+        server.send_frame(server.head(request, 200))
+        until(server, request, 50)
+        server.send_frame(server.data(request, b"HTTP/1.1 400 no TLS here\r\n\r\n"))
+        server.expect_close()
+
+    from reqivo_core.errors import TlsError
+    from reqivo_core.tls_config import TlsConfig
+
+    line = h2line(script)
+    response = line.client.request("CONNECT", line.url(), extensions={"target": "far.example:443"})
+    stream = response.extensions["network_stream"]
+    with pytest.raises(TlsError, match="does not speak TLS"):
+        line.drive(stream.start_tls(TlsConfig(), "far.example", ["h2"], 5))
