@@ -45,6 +45,7 @@ class Task:
             workload.is_http2,
             workload.connections or workload.in_flight,
             workload.has_to_queue,
+            workload.driver == "ThreadedGet",
         )
 
     def make(self, name: str) -> Callable[..., Any]:
