@@ -263,7 +263,7 @@ def test_requests_that_contradict_themselves(method: str, headers: list[tuple[st
 @pytest.mark.parametrize("line", [("x", "a\r\nb"), ("x", "\u20ac"), ("\u20ac", "x")])
 def test_the_last_door_for_what_came_round_the_check_of_headers(line: tuple[str, str]) -> None:
     headers = Headers()
-    headers._lines.append(line)
+    headers._lines = type(headers._lines)([line])
     with pytest.raises(InvalidRequest):
         build_head(Request("GET", "https://example.org/", headers=headers))
 
