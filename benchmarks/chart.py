@@ -106,7 +106,7 @@ def _drawn(panel: Panel, left: int, top: int) -> str:
         shapes.append(f'<rect x="{left + NAME}" y="{y}" width="{length:.1f}" height="12" fill="{COLORS[one.kind]}"/>')
         if is_cut:
             shapes.append(f'<path d="M{edge - 14:.1f} {y + 14} l5 -16 h4 l-5 16 z" fill="#ffffff"/>')
-        shapes.append(f'<text x="{edge + 5:.1f}" y="{y + 10}"{weight}>{_value(cost, workload)}</text>')
+        shapes.append(f'<text x="{edge + 5:.1f}" y="{y + 10}"{weight}>{_value(cost, workload, longest)}</text>')
     return "\n".join(shapes)
 
 
@@ -116,7 +116,8 @@ def _short(group: str) -> str:
     )
 
 
-def _value(cost: float, workload: Workload) -> str:
+def _value(cost: float, workload: Workload, longest: float) -> str:
+    """A cost in a unit that suits the whole panel."""
     if workload.unit == "KiB":
         return f"{cost:,.1f} KiB"
-    return f"{cost:,.0f} µs" if cost < 20_000 else f"{cost / 1000:,.0f} ms"
+    return f"{cost:,.0f} µs" if longest < 2_000 else f"{cost / 1000:,.1f} ms"

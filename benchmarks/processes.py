@@ -6,6 +6,7 @@ import json
 import math
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -54,7 +55,11 @@ class Servers:
         """Closing its standard input is what ends it, and everything that it started."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of its own
+            self._process.wait(5)
 
 
 class Process:
@@ -85,7 +90,7 @@ class Process:
         if workload.fixed:
             self._count = workload.fixed
             return
-        least = max(1, min(workload.in_flight * 2, 2000))
+        least = min(workload.in_flight, 1000)
         self._count = 1 if workload.megabytes or workload.driver == "FirstRequest" else least
         while True:
             taken = self.run()["wall"] * self._count / 1e6
@@ -148,6 +153,8 @@ class Process:
         self.kill()
         assert self._process.stderr is not None
         words = (self._process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
+        if any(line.startswith("Timeout (") for line in words):
+            return "it gave up, since a command took longer than two minutes"
         return f"its process ended with {self._process.returncode}: {' | '.join(words[-3:])}"[:300]
 
 

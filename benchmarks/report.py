@@ -50,6 +50,7 @@ def _raw(run: Run) -> dict[str, object]:
         "rounds": run.rounds,
         "versions": run.versions,
         "figures": run.raw(),
+        "without": run.reasons(),
     }
 
 
@@ -63,8 +64,9 @@ def table(run: Run) -> str:
 
 def _preface(run: Run) -> str:
     versions = ", ".join(sorted({f"{one.distribution} {run.versions[one.name]}" for one in run.contenders} - {" -"}))
+    rounds = f"medians of {run.rounds} rounds" if run.rounds > 1 else "one round"
     lines = [
-        f"{run.machine}; medians of {run.rounds} rounds{', a trial with --quick' if run.is_quick else ''}.",
+        f"{run.machine}; {rounds}{', a trial with --quick' if run.is_quick else ''}.",
         f"Versions: {versions}.",
     ]
     return " ".join([run.note, *lines] if run.note else lines)

@@ -74,6 +74,13 @@ class Run:
         """Why there is no figure."""
         return self._skipped.get((workload, contender))
 
+    def reasons(self) -> dict[str, dict[str, str]]:
+        """Why there are no figures."""
+        found: dict[str, dict[str, str]] = {}
+        for (workload, contender), skipped in self._skipped.items():
+            found.setdefault(workload, {})[contender] = skipped.reason
+        return found
+
     def workload(self, key: str) -> Workload | None:
         """A row by its name."""
         return next((row for row in self.workloads if row.key == key), None)

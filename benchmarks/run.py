@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import report
-from contenders import CONTENDERS, Contender, before
+from contenders import BEFORE, CONTENDERS, Contender, before
 from processes import Failed, ImportTimer, NotPossible, Process, Servers
 from results import Run, Skipped
 from workloads import Workload, workloads
@@ -48,9 +49,10 @@ class Machine:
         return given or (None if contender.own_interpreter else sys.executable)
 
     def environment(self, contender: Contender) -> dict[str, str]:
-        """The environment of its processes: no proxies, and the tree that is meant."""
+        """The environment of its processes: no proxies, the tree that is meant, compiled modules kept."""
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        if contender.name == "reqivo-before" and self.baseline is not None:
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        if contender.name == BEFORE and self.baseline is not None:
             trees = [str(path) for path in sorted(self.baseline.glob("packages/*/src"))]
             kept["PYTHONPATH"] = os.pathsep.join(trees)
         return kept | contender.environment
@@ -151,8 +153,22 @@ def chosen(name: str, patterns: list[str]) -> bool:
     return not patterns or any(fnmatch(name, pattern) for pattern in patterns)
 
 
+def run_all(run: Run, machine: Machine) -> None:
+    """Run one workload after the other. What was measured before an interruption is not lost."""
+    started = time.monotonic()
+    try:
+        with Servers(machine.server_cores) as servers:
+            for workload in run.workloads:
+                print(f"{time.monotonic() - started:6.0f} s  {workload.key}", flush=True)
+                measure(run, workload, run.contenders, machine, servers)
+    except KeyboardInterrupt:
+        print("interrupted: the table holds what was measured so far")
+
+
 def main() -> None:
     """Measure, and write down."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     arguments = parse(sys.argv[1:])
     rows = [row for row in workloads(arguments.quick) if chosen(row.key, arguments.only)]
     entrants = [one for one in CONTENDERS if chosen(one.name, arguments.contender)]
@@ -170,11 +186,7 @@ def main() -> None:
         else:
             run.contenders.append(contender)
             run.versions[contender.name] = found
-    started = time.monotonic()
-    with Servers(machine.server_cores) as servers:
-        for workload in rows:
-            print(f"{time.monotonic() - started:6.0f} s  {workload.key}", flush=True)
-            measure(run, workload, run.contenders, machine, servers)
+    run_all(run, machine)
     for path in report.write(run, arguments.output, HERE / "README.md" if arguments.readme else None):
         print(path)
 

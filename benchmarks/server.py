@@ -198,7 +198,9 @@ def _certificates(directory: Path) -> str:
 
 def _granian(port: int, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "granian", "server:app", "--interface", "rsgi", "--port", str(port)]
-    command += ["--workers", "1", "--backlog", "4096", "--log-level", "warning", "--no-access-log", *options]
+    command += ["--workers", "1", "--backlog", "4096", "--log-level", "warning", "--no-access-log"]
+    # A connection that waits while other clients have their turn is to stay open; this is the longest granian allows.
+    command += ["--http1-header-read-timeout", "60000", *options]
     return subprocess.Popen(command, cwd=HERE, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
@@ -236,6 +238,7 @@ def supervise() -> None:
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending the others
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             print(json.dumps(asdict(_start(Path(directory)))), flush=True)

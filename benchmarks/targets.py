@@ -90,14 +90,17 @@ def _judge(run: Run, target: Target) -> Verdict | None:
     if workload is None:
         return None
     ours = run.cost(workload, target.ours)
+    title = workload.title
+    if workload.is_http2 and "HTTP/2" not in title:
+        title += ", HTTP/2"
     if not target.other:
         wanted = f"≤ {target.factor:g} {workload.unit}"
         found = "" if ours is None else f"{ours:.1f} {workload.unit}"
-        return Verdict(target, workload.title, wanted, found, None if ours is None else ours <= target.factor)
+        return Verdict(target, title, wanted, found, None if ours is None else ours <= target.factor)
     other_row = run.workload(target.other_workload or target.workload)
     other = None if other_row is None else run.cost(other_row, target.other)
     name = f"its own with {other_row.title}" if target.other_workload and other_row else target.other
     wanted = f"≤ {target.factor:.2f} × {name}"
     if ours is None or other is None:
-        return Verdict(target, workload.title, wanted, "", None)
-    return Verdict(target, workload.title, wanted, f"{ours / other:.2f} ×", ours / other <= target.factor)
+        return Verdict(target, title, wanted, "", None)
+    return Verdict(target, title, wanted, f"{ours / other:.2f} ×", ours / other <= target.factor)

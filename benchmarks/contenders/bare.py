@@ -50,8 +50,12 @@ class SocketLoop:
 
     def get(self, url: str) -> Answer:
         connected, request = self._prepared(url)
-        connected.sendall(request)
-        return self._answer(connected)
+        try:
+            connected.sendall(request)
+            return self._answer(connected)
+        except ConnectionError:
+            self.close()  # the server has, while this process had to wait for its turn
+            return self.get(url)
 
     def _answer(self, connected: socket.socket) -> Answer:
         status, body, length = self._head(connected)
@@ -68,7 +72,10 @@ class SocketLoop:
     def _head(self, connected: socket.socket) -> tuple[int, bytes, int]:
         data = connected.recv(READ)
         while (end := data.find(b"\r\n\r\n")) < 0:
-            data += connected.recv(READ)
+            more = connected.recv(READ)
+            if not more:
+                raise ConnectionResetError("the server closed the connection")
+            data += more
         match = _length_in(data)
         if match is None:
             raise Unsupported("the socket loop knows no chunks")
@@ -97,6 +104,8 @@ class SocketLoop:
     def close(self) -> None:
         for connected in self._sockets.values():
             connected.close()
+        self._sockets.clear()
+        self._requests.clear()
 
 
 class _Conversation(asyncio.Protocol):
@@ -107,9 +116,13 @@ class _Conversation(asyncio.Protocol):
 
         self._new_parser = HttpResponseParser
         self._answer: asyncio.Future[Answer] | None = None
+        self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # it is one
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -153,6 +166,8 @@ class ProtocolLoop:
         if url not in self._requests:
             self._requests[url] = _request(url), self._idle.setdefault(urlsplit(url).netloc, [])
         request, idle = self._requests[url]
+        while idle and idle[-1].is_lost:
+            idle.pop()
         conversation = idle.pop() if idle else await self._connect(url)
         answer = await conversation.get(request)
         idle.append(conversation)

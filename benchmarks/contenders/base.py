@@ -36,6 +36,7 @@ class Settings:
         is_http2: Whether to speak HTTP/2.
         connections: How many connections it may have, and keep, at the most.
         has_to_queue: Whether requests have to wait for a connection when all are taken.
+        has_threads: Whether several threads will use it at once.
     """
 
     library: str
@@ -44,6 +45,7 @@ class Settings:
     is_http2: bool = False
     connections: int = 100
     has_to_queue: bool = False
+    has_threads: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ from io import BytesIO
 
 import pycurl
 
-from contenders.base import Answer, Settings, Sink, Upload
+from contenders.base import Answer, Settings, Sink, Unsupported, Upload
 
 
 class Sync:
     def __init__(self, settings: Settings) -> None:
+        if settings.has_threads:
+            raise Unsupported("an easy handle serves one thread at a time")
         self._curl = pycurl.Curl()
         self._curl.setopt(pycurl.CAINFO, settings.ca_file)
         self._curl.setopt(pycurl.MAXCONNECTS, settings.connections)

@@ -82,8 +82,9 @@ _ADVANCED: dict[str, Promise] = {
     ),
     "Custom Headers": Promise(
         # httpbin never shows X-Request-Id, which it takes for its own infrastructure's.
-        prints="{'headers': {'Accept': 'application/json', 'Accept-Encoding': '…', 'Accept-Language': 'en-US,en;q=0.9', "
-        "'Host': 'httpbin.org', 'User-Agent': 'MyCustomClient/1.0', 'X-Api-Version': 'v2'}}"
+        prints="{'headers': {'Accept': 'application/json', 'Accept-Encoding': '…', "
+        "'Accept-Language': 'en-US,en;q=0.9', 'Host': 'httpbin.org', 'User-Agent': 'MyCustomClient/1.0', "
+        "'X-Api-Version': 'v2'}}"
     ),
     "Query Parameters": Promise(
         prints="", sends=(f"GET {BIN}/get?foo=bar&baz=qux", f"GET {API}/search?search=python&page=1&limit=20")
@@ -179,16 +180,19 @@ _GUIDE: dict[str, Promise] = {
         prints="{'path': 'users/7', 'from': 'api.external.com'}",
         after=(_SERVE_THE_APPLICATION, "the example is an application: a server has to run it and a client to ask it"),
         warnings={
-            "ignore::DeprecationWarning:__main__": "FastAPI prefers lifespan handlers to on_event, which the example uses",
+            "ignore::DeprecationWarning:__main__": "FastAPI prefers lifespan handlers to the example's on_event",
             "ignore::DeprecationWarning:fastapi.applications": "the same once more, as on_event calls its router's",
         },
     ),
     "Best Practices": Promise(prints="", sends=tuple(f"GET {API}/item/{number}" for number in range(100))),
 }
 
+_README: dict[str, Promise] = {"A plug-in": Promise(sends=(f"GET {API}/item/7",))}
+
 PROMISES: dict[tuple[str, str, int], Promise] = {
     (page, heading, 1): promise
     for page, promises in {
+        "README.md": _README,
         "docs/advanced_usage.md": _ADVANCED,
         "docs/async_patterns.md": _PATTERNS,
         "docs/async_guide.md": _GUIDE,

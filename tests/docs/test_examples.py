@@ -18,7 +18,6 @@ from reqivo_core.plugins import plugin_set
 
 PATIENCE = 30.0
 NOTHING = Promise()
-_ours = ("httpbin.org", "example.com", "api.external.com", "websocket.org")
 
 
 def is_served(protocol: str) -> bool:

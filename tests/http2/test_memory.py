@@ -13,6 +13,8 @@ from reqivo_core import AsyncSession
 from support.certs import Authority
 from support.servers import AsgiServer
 
+pytestmark = pytest.mark.thorough
+
 MEGABYTES = int(os.environ.get("REQIVO_TEST_MEGABYTES", "100"))
 """How much is streamed; the promise is for any amount (try 1000)."""
 ALLOWED = 16

@@ -1,4 +1,4 @@
-"""The numbered scenarios of requests and responses: uploads, windows, bodies, heads, trailers (RFC 9113 §5, §6.9, §8)."""
+"""The numbered scenarios of requests and responses: uploads, windows, bodies, heads, trailers (RFC 9113)."""
 
 from __future__ import annotations
 
@@ -155,9 +155,7 @@ def test_s23_a_window_may_fall_below_nothing(h2line: Callable) -> None:
     assert line.post(body=b"x" * 50_000).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("increment", "code"), [(0, h2_peer.PROTOCOL_ERROR), (2**31 - 1, h2_peer.FLOW_CONTROL_ERROR)]
-)
+@pytest.mark.parametrize(("increment", "code"), [(0, h2_peer.PROTOCOL_ERROR), (2**31 - 1, h2_peer.FLOW_CONTROL_ERROR)])
 def test_s24_a_bad_window_update_is_its_streams_error(h2line: Callable, increment: int, code: int) -> None:
     def script(server: H2Peer) -> None:
         server.greet()
@@ -408,9 +406,7 @@ def test_s35_interim_responses_have_their_limits(h2line: Callable, kind: str) ->
 
 
 @pytest.mark.parametrize("answer", ["100", "final", "silence", "417"])
-def test_s36_a_body_that_waits_to_be_asked_for(
-    h2line: Callable, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_s36_a_body_that_waits_to_be_asked_for(h2line: Callable, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reqivo_http2.transport.CONTINUE_WAIT", 0.05 if answer == "silence" else 5.0)
 
     def script(server: H2Peer) -> None:

@@ -18,6 +18,8 @@ from support.certs import Authority
 from support.servers import AsgiServer
 from support.world import World
 
+pytestmark = pytest.mark.thorough
+
 THREADS, REQUESTS = 40, 500
 
 

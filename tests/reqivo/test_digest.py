@@ -157,6 +157,14 @@ def test_the_request_given_is_left_as_it_was() -> None:
     assert "authorization" not in request.headers
 
 
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256-sess"])
+def test_a_user_name_is_hidden_where_the_server_wants_that(algorithm: str) -> None:
+    server = Server(qop="auth", userhash="true", algorithm=algorithm)
+    played = play(DigestAuth(USER, PASSWORD), get(), server, server)
+    assert played.result.status_code == 200
+    assert USER not in played.sent[1].headers["authorization"]
+
+
 def test_a_wrong_password_is_tried_once() -> None:
     server = Server(qop="auth")
     played = play(DigestAuth(USER, "wrong"), get(), server, server)

@@ -10,6 +10,8 @@ from reqivo import HeadersTooLarge, IncompleteBody, RemoteProtocolError, ServerD
 from support.messages import Segmentation, chunked, response
 from support.scenarios import Scenario, Stage, bad, good, head, ids, ok
 
+pytestmark = pytest.mark.thorough
+
 Bad = RemoteProtocolError
 CHUNKED = head("Transfer-Encoding: chunked")
 

@@ -251,12 +251,12 @@ def test_the_deadline_bounds_waiting_for_a_slot(world: World, serve: Any) -> Non
             client.get(server.url("/"), timeout=0.05)
 
 
-@pytest.mark.filterwarnings("ignore:a streamed response:ResourceWarning")
 def test_a_dropped_response_returns_its_slot(serve: Any) -> None:
     server = serve(answers(response(200, b"x" * 100_000)))
     with Session(plugins=[ConcurrencyLimit(1, max_wait=1)]) as session:
-        session.stream("GET", server.url("/"))
-        gc.collect()
+        with pytest.warns(ResourceWarning, match="dropped unread"):
+            session.stream("GET", server.url("/"))
+            gc.collect()
         assert session.get(server.url("/")).status_code == 200
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from reqivo import AddressGuard, AddressRefused, ConnectTimeout, ProxyError, TotalTimeout
+from reqivo import URL, AddressGuard, AddressRefused, ConnectTimeout, Proxy, ProxyError, Timeout, TotalTimeout
+from reqivo.socks import open_socks_tunnel
+from reqivo_core import Origin
+from reqivo_core.runtime.driving import run_blocking
+from reqivo_core.timeouts import Deadline
 from support.messages import response
 from support.scripted import answers
 from support.servers import AsgiServer
@@ -118,6 +122,23 @@ def test_what_does_not_fit_is_refused(world: World, serve: Any) -> None:
     with SocksServer(auth=("a", "b")) as proxy, world.client() as client:
         with pytest.raises(ProxyError, match="255"):
             client.get("http://example.com/", proxy=url_of(proxy, userinfo="a" * 256 + ":b@"))
+
+
+def test_a_host_name_that_does_not_fit_is_refused() -> None:
+    said = iter([b"\x05", b"\x00"])
+
+    class Stream:
+        async def write(self, data: bytes, timeout: float | None) -> None:
+            assert data == b"\x05\x01\x00"
+
+        async def read(self, count: int, timeout: float | None) -> bytes:
+            return next(said)
+
+    stream: Any = Stream()
+    proxy = Proxy(URL("socks5h://proxy:1080"))
+    deadline = Deadline(Timeout(), lambda: 0.0)
+    with pytest.raises(ProxyError, match="255"):
+        run_blocking(open_socks_tunnel(stream, proxy, Origin("http", "a" * 256, 80), deadline))
 
 
 @pytest.mark.parametrize(("timeout", "error"), [((0.05, None), ConnectTimeout), (0.05, (ConnectTimeout, TotalTimeout))])

@@ -7,6 +7,7 @@ one was spoilt) another, and nothing may be left open.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 import time
@@ -208,3 +209,10 @@ def ids(scenarios: Sequence[Scenario]) -> list[str]:
     names = [scenario.name for scenario in scenarios]
     assert len(set(names)) == len(names), "two scenarios of one name"
     return names
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so that no event tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # see above
+            await asyncio.sleep(0.001)

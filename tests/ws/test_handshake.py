@@ -34,7 +34,7 @@ def check(*changes: tuple[str, str | None], deflate: Deflate | None = None, vers
             headers[name] = value
         else:
             headers.add(name.removeprefix("+"), value)
-    return check_response(version, headers, KEY, ("chat", "superchat"), deflate)
+    return check_response(version, headers, KEY, ("chat", "superchat"), [] if deflate is None else [deflate])
 
 
 def test_the_example_of_the_rfc() -> None:
@@ -110,9 +110,21 @@ def test_w06_good_compression_parameters(bits: str) -> None:
     assert (agreed.server_window_bits, agreed.client_no_context_takeover) == (int(bits.strip('"')), True)
 
 
+def test_w06_of_several_offers_the_first_that_is_answered_counts() -> None:
+    offers = [Deflate(server_max_window_bits=10), Deflate(client_no_context_takeover=True)]
+    assert (
+        "server_max_window_bits=10; client_max_window_bits, permessage-deflate; client_no"
+        in dict(request_fields(KEY, (), offers))["Sec-WebSocket-Extensions"]
+    )
+    headers = Headers(GOOD)
+    headers["Sec-WebSocket-Extensions"] = "permessage-deflate; client_no_context_takeover"
+    agreed = check_response("HTTP/1.1", headers, KEY, (), offers).deflate
+    assert agreed is not None and agreed.settings is offers[1]
+
+
 def test_w29_over_http2_no_upgrade_is_answered() -> None:
     headers = Headers([("sec-websocket-protocol", "chat")])
-    assert check_response("HTTP/2", headers, KEY, ("chat",), None).subprotocol == "chat"
+    assert check_response("HTTP/2", headers, KEY, ("chat",), []).subprotocol == "chat"
     assert [is_accepted(200, "HTTP/2"), is_accepted(204, "HTTP/2"), is_accepted(302, "HTTP/2")] == [True, True, False]
     assert [is_accepted(101, "HTTP/1.1"), is_accepted(200, "HTTP/1.1")] == [True, False]
 
@@ -123,7 +135,7 @@ def test_w05_http_1_0_knows_no_upgrade() -> None:
 
 
 def test_what_is_asked() -> None:
-    fields = dict(request_fields(KEY, ("chat", "superchat"), Deflate()))
+    fields = dict(request_fields(KEY, ("chat", "superchat"), [Deflate()]))
     assert fields == {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -132,7 +144,7 @@ def test_what_is_asked() -> None:
         "Sec-WebSocket-Protocol": "chat, superchat",
         "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
     }
-    assert len(request_fields(KEY, (), None)) == 4
+    assert len(request_fields(KEY, (), [])) == 4
 
 
 @pytest.mark.parametrize("names", ["chat", ["chat", "chat"], ["with space"], [""], ["ü"], [5]])

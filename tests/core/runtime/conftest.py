@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from reqivo_core.runtime import tls
+from reqivo_core.tls_config import TlsConfig
+from support.tls import AUTHORITY
 from support.worlds import WORLDS, World
 
 
@@ -54,3 +57,20 @@ def nothing_is_left() -> Iterator[None]:
         thread.join(5)  # one that has done its work may need a moment to end
     assert set(threading.enumerate()) <= threads
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.fixture(scope="session")
+def authority_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def config(authority_path: str) -> TlsConfig:
+    return TlsConfig(verify=authority_path)
+
+
+@pytest.fixture(autouse=True)
+def no_sessions() -> None:
+    tls._sessions._sessions.clear()

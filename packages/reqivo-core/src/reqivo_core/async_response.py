@@ -90,7 +90,7 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
+        return self.aiter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over the body, decoded, as it arrives: see ``aiter_content``."""
@@ -98,7 +98,7 @@ class AsyncResponse(BaseResponse):
 
     def aiter_raw(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over the body as it arrives, not decoded: see ``aiter_content``."""
-        return _Pieces(self, AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
+        return self.aiter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
 
     def aiter_text(self) -> AsyncIterator[str]:
         """Iterate over the body as text, by ``encoding``, as it arrives.
@@ -107,7 +107,7 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, TextChunks(self.encoding))
+        return self.aiter_pieces(TextChunks(self.encoding))
 
     def aiter_lines(self) -> AsyncIterator[str]:
         """Iterate over the lines of the text, cut at CR LF, LF or CR, without their ends, as they arrive.
@@ -116,7 +116,16 @@ class AsyncResponse(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return _Pieces(self, Lines(self.encoding))
+        return self.aiter_pieces(Lines(self.encoding))
+
+    def aiter_pieces(self, splitter: Splitter[T], decode: bool = True) -> AsyncIterator[T]:
+        """Iterate over the body as something else cuts it: see ``aiter_content``.
+
+        Args:
+            splitter: What cuts it.
+            decode: Whether to undo content-codings.
+        """
+        return _Pieces(self, splitter, decode)
 
     async def asave(
         self, path: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None = None

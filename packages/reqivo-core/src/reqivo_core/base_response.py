@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from email.message import Message
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
@@ -310,6 +309,8 @@ class BaseResponse:
         content_type = self.headers.get("content-type")
         if content_type is None or "charset" not in content_type.lower():
             return None
+        from email.message import Message  # here, since it is slow to import
+
         message = Message()
         message["content-type"] = content_type
         charset = message.get_param("charset")
@@ -420,3 +421,20 @@ class BaseResponse:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {self.request.method} {self.url.redacted}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the connection: a body that was not read stays behind; so do pushes, timings and decoders."""
+        kept = "request", "status_code", "reason", "http_version", "headers", "history", "_elapsed", "_default_encoding"
+        return _unpickled, (type(self), self._content, {name: getattr(self, name) for name in kept}, self._encoding)
+
+
+def _unpickled(kind: type[BaseResponse], content: bytes | None, kept: dict[str, Any], encoding: str | None) -> Any:
+    response = kind.__new__(kind)
+    response.extensions = {}
+    response._take_content(content or b"")
+    if content is None:
+        response._content, response._has_streamed = None, True
+    for name, value in kept.items():
+        setattr(response, name, value)
+    response._encoding = encoding
+    return response

@@ -56,6 +56,7 @@ class BaseSession(Generic[ResponseT]):
     """
 
     _kind: ClassVar[str]
+    _request_class: ClassVar[type[Request]] = Request
     _response_class: ClassVar[type[Any]]
     _reading: ClassVar[int]
 
@@ -196,6 +197,11 @@ class BaseSession(Generic[ResponseT]):
         self._plan.timeout = Timeout.of(timeout)
 
     @property
+    def runtime(self) -> Runtime:
+        """The leaves in which this session's conversations wait."""
+        return self._runtime
+
+    @property
     def trust_env(self) -> bool:
         """Whether the environment may say what the caller did not: proxies, authorities, credentials."""
         return self._trust_env
@@ -244,25 +250,6 @@ class BaseSession(Generic[ResponseT]):
         """
         return self._plugins.websocket(self._kind)(url, session=self, **options)
 
-    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
-        """Send a request, as ``send`` does, from inside a conversation of either world: for plugins.
-
-        Args:
-            request: The request.
-            options: Those of ``send``.
-
-        Raises:
-            RequestError: What went wrong; the classes tell.
-            SessionClosed: The session was closed.
-        """
-        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
-        return response
-
-    @property
-    def runtime(self) -> Runtime:
-        """The leaves in which this session's conversations wait."""
-        return self._runtime
-
     @property
     def trace(self) -> Trace | None:
         """Where plugins send their own events; None where nobody observes."""
@@ -277,6 +264,19 @@ class BaseSession(Generic[ResponseT]):
             InvalidRequest: Method, headers or body cannot be sent.
         """
         return self._build(method, url, checked(options, self._known(REQUEST_OPTIONS), "build_request"))
+
+    async def converse(self, request: Request, **options: Unpack[RequestOptions]) -> ResponseT:
+        """Send a request, as ``send`` does, from inside a conversation that is written once for every world.
+
+        In a blocking session nothing suspends in here (see ``runtime.driving.run_blocking``).
+
+        Raises:
+            TypeError: A keyword is not known, or would change the request itself.
+            RequestError: What went wrong; the classes tell.
+            SessionClosed: The session was closed.
+        """
+        response: ResponseT = await self._engine.send(*self._prepare_to_send(request, options))
+        return response
 
     def _known(self, options: frozenset[str]) -> AbstractSet[str]:
         """The names of options, with those that plugins brought."""
@@ -310,7 +310,7 @@ class BaseSession(Generic[ResponseT]):
             target = target.with_query(self._params)
         headers = self.headers.copy()
         if not given:
-            return Request(method, target, headers=headers)
+            return self._request_class(method, target, headers=headers)
         if given.get("params"):
             target = target.with_query(given["params"])
         content = build_content(
@@ -328,7 +328,7 @@ class BaseSession(Generic[ResponseT]):
             headers["Cookie"] = encode_cookies(given["cookies"])
         if given.get("priority") is not None:
             headers["Priority"] = given["priority"]
-        return Request(method, target, headers=headers, content=content, extensions=given.get("extensions"))
+        return self._request_class(method, target, headers=headers, content=content, extensions=given.get("extensions"))
 
     def _with_userinfo(self, request: Request, plan: Plan, given: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Turn a URL's user name and password into Basic authentication, and keep them out of everything else."""

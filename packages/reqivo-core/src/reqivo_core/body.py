@@ -48,6 +48,7 @@ class Body:
         "_decoder",
         "_exchange",
         "_failure",
+        "_is_reading",
         "_kept",
         "_lease",
         "_received",
@@ -89,6 +90,7 @@ class Body:
         self._counted = 0
         self._started: float | None = None
         self._failure: ReqivoError | None = None
+        self._is_reading = False
         self._at_end: list[Callable[[], None]] = []
         self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
@@ -117,10 +119,13 @@ class Body:
             return b""
         if self._started is None:
             self._started = self._exchange.runtime.now()
+        self._is_reading = True
         try:
             chunk = await self._source.read_chunk()
         except BaseException as error:
             raise self._fail(error) from error.__cause__
+        finally:
+            self._is_reading = False
         if not chunk:
             self._end()
         else:
@@ -197,16 +202,13 @@ class Body:
         """Read what is left, decoded."""
         if self._budget is not None:
             self._budget.is_whole = True
-        first = await self.read_chunk()
-        if not first:
-            return b""
-        second = await self.read_chunk()
-        if not second:
-            return first
-        chunks = [first, second]
+        chunks = []
         while chunk := await self.read_chunk():
             chunks.append(chunk)
-        return b"".join(chunks)
+            if self._decoder is None and self._source.is_over:
+                self._end()
+                break
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def aclose(self) -> None:
         """Give the body up. What has already arrived is read, to save the connection, but nothing is waited for."""
@@ -222,7 +224,8 @@ class Body:
         if self.is_finished:
             return
         try:
-            await self._drain(deadline)
+            if not self._is_reading:  # by another thread or task, whom this is to stop
+                await self._drain(deadline)
         finally:
             self._failure = _closed()
             try:

@@ -21,11 +21,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
-from io import FileIO, TextIOBase
-from typing import IO, Any, Final, Protocol, TypeAlias, TypeGuard
+from io import TextIOBase
+from typing import IO, Any, Final, TypeAlias
 
-from reqivo_core.errors import InvalidRequest, ReqivoError
+from reqivo_core.body_files import BinaryFile, file_errors, is_file, length_from, start_of
+from reqivo_core.errors import InvalidRequest
 
 CHUNK_SIZE: Final = 64 * 1024
 """Octets that we read, or cut from what lies in memory, at a time."""
@@ -38,13 +38,6 @@ _USED_UP = (
     "body: {what} can be read only once and was used by an earlier sending; "
     "give bytes, a list of bytes, a path or a seekable file, or make a new one for each request"
 )
-
-
-class BinaryFile(Protocol):
-    """An object that gives octets on ``read(size)``, or an awaitable of them."""
-
-    def read(self, size: int, /) -> Any:
-        """Give up to ``size`` octets, none at the end."""
 
 
 BodyTypes: TypeAlias = (
@@ -291,7 +284,7 @@ class _FileReader(_SourceReader):
         self._file = file
 
     async def _pull(self) -> object:
-        with _file_errors(self._what, "be read"):
+        with file_errors(self._what, "be read"):
             chunk = self._file.read(CHUNK_SIZE)
             if isinstance(chunk, Awaitable):
                 chunk = await chunk
@@ -320,14 +313,14 @@ class FileContent(SourceContent):
             raise InvalidRequest(f"body: {self.what} was opened in text mode; open it in binary mode ('rb')")
         self._file: Any = file
         self.is_async = inspect.iscoroutinefunction(file.read) or isinstance(file, AsyncIterable)
-        self._start = None if self.is_async else _start_of(file, self.what)
+        self._start = None if self.is_async else start_of(file, self.what)
         self.is_replayable = self._start is not None
         if self._start is not None:
-            self.length = _length_from(self._start, file, self.what)
+            self.length = length_from(self._start, file, self.what)
 
     def _new_reader(self) -> ContentReader:
         if self._start is not None:
-            with _file_errors(self.what, "be wound back"):
+            with file_errors(self.what, "be wound back"):
                 self._file.seek(self._start)
         return _FileReader(self._file, self.what)
 
@@ -354,7 +347,7 @@ class PathContent(SourceContent):
         """
         super().__init__(f"file {os.fspath(path)!r}")
         self._path = path
-        with _file_errors(self.what, "be used"):
+        with file_errors(self.what, "be used"):
             status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise InvalidRequest(f"body: {self.what} is a directory; give a file")
@@ -362,7 +355,7 @@ class PathContent(SourceContent):
         self.length = status.st_size if self.is_replayable else None
 
     def _new_reader(self) -> ContentReader:
-        with _file_errors(self.what, "be opened"):
+        with file_errors(self.what, "be opened"):
             return _OwnFileReader(open(self._path, "rb"), self.what)
 
 
@@ -399,59 +392,6 @@ def _refuse_finished(generator: object, frame: str, what: str) -> None:
     """A generator that has run elsewhere would be sent as an empty body, without a word."""
     if getattr(generator, frame, generator) is None:
         raise InvalidRequest(_USED_UP.format(what=what))
-
-
-@contextmanager
-def _file_errors(what: str, verb: str) -> Iterator[None]:
-    """Tell a file's trouble as the request's; the file's own error is the cause."""
-    try:
-        yield
-    except ReqivoError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InvalidRequest(f"body: {what} cannot {verb}: {error}") from error
-
-
-def _start_of(file: Any, what: str) -> int | None:
-    """Where a file stands, if it can be wound back there; else None."""
-    with _file_errors(what, "be used"):
-        if _is_device(getattr(file, "raw", file)):
-            return None
-        try:
-            position = file.tell()
-            file.seek(position)
-        except (AttributeError, TypeError, OSError):
-            return None  # it has no place that it could tell us and go back to
-    return int(position)
-
-
-def _is_device(file: object) -> bool:
-    """Whether it is a pipe, terminal or device: some of these seek, and still do not give the same again.
-
-    Only asked of what certainly is a file: ``fileno()`` makes a SpooledTemporaryFile move to the disk.
-    """
-    return isinstance(file, FileIO) and not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-
-
-def _length_from(start: int, file: Any, what: str) -> int:
-    """Octets from ``start`` to the end.
-
-    By seeking, not by fstat: the descriptor of a file that decompresses tells the compressed size.
-    """
-    with _file_errors(what, "be measured"):
-        file.seek(0, os.SEEK_END)
-        end = file.tell()
-        file.seek(start)
-    return max(0, int(end) - start)
-
-
-def is_file(source: object) -> TypeGuard[BinaryFile]:
-    """Whether an object reads.
-
-    Asked of the object, not of its class: temporary files and other wrappers delegate, which is why isinstance with a
-    runtime-checkable protocol (static look-up since Python 3.12) does not see them.
-    """
-    return callable(getattr(source, "read", None))
 
 
 def to_content(body: BodyTypes) -> Content:

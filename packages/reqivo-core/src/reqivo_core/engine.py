@@ -23,6 +23,7 @@ from reqivo_core.pool import UNCOUNTED
 from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
+from reqivo_core.tracing import send_traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -234,7 +235,8 @@ class Engine(Generic[R]):
         """Follow redirects."""
         history: list[R] = []
         while True:
-            response = await self._through_flows(request, plan, exchange, started)
+            send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
+            response = await send(request, plan, exchange, started)
             response.history = list(history)
             if not plan.follow_redirects or not is_redirect(response.status_code, response.headers):  # type: ignore[attr-defined]  # every response has headers
                 return response
@@ -337,7 +339,10 @@ class Engine(Generic[R]):
             exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
             try:
-                incoming = await lease.transport.send(wire, exchange)
+                if exchange.trace is None:
+                    incoming = await lease.transport.send(wire, exchange)
+                else:
+                    incoming = await send_traced(lease.transport, wire, exchange, exchange.trace)
             except BaseException as error:
                 lease.release()
                 if not may_send_again(error, wire, is_reused=lease.is_reused, attempts=attempts):
@@ -406,9 +411,9 @@ class Engine(Generic[R]):
 
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
-        given = request.headers.get("cookie") if self._jar else None
-        cookies = None
+        given = cookies = None
         if self._jar:
+            given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
         proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
@@ -471,4 +476,5 @@ def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:
     """Whether a body is read before the response is handed over: what an error says belongs to the error."""
     if plan.reading != READ_SMALL:
         return plan.reading == READ_ALL
-    return body.length is not None and body.length <= SMALL_BODY or plan.raises_for_status and response.is_error
+    length = body.length
+    return length is not None and length <= SMALL_BODY or plan.raises_for_status and response.is_error

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from reqivo_core.content_kinds import BytesContent, Content, is_file, utf8
+from reqivo_core.body_files import is_file
+from reqivo_core.content_kinds import BytesContent, Content, utf8
 from reqivo_core.errors import InvalidRequest
 
 

@@ -7,11 +7,13 @@ message ever reaches a transport (RFC 9110 §5.5); what a server sent is taken a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeAlias, TypeVar
 
 from reqivo_core.errors import InvalidRequest, excerpt
 
+T = TypeVar("T")
+D = TypeVar("D")
 HeaderTypes: TypeAlias = "Headers | Mapping[str, Any] | Iterable[tuple[str, Any]] | None"
 RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
 
@@ -64,7 +66,39 @@ def _pairs(headers: HeaderTypes) -> Iterable[tuple[str, Any]]:
         return headers.multi_items()
     if isinstance(headers, Mapping):
         return headers.items()
-    return headers
+    try:
+        return [(name, value) for name, value in headers]
+    except (TypeError, ValueError):
+        raise InvalidRequest(
+            f"headers: give a mapping, or pairs of name and value; this {type(headers).__name__} is neither"
+        ) from None
+
+
+class _Lines:
+    """Field lines that do not change any more, with what was made of them: shared by all headers that have them.
+
+    Attributes:
+        pairs: Names and values, in order, in their spelling.
+        index: The values by name in lower case, once somebody has looked.
+        derived: What functions have made of the lines.
+    """
+
+    __slots__ = ("derived", "index", "pairs")
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.pairs = pairs
+        self.index: dict[str, list[str]] | None = None
+        self.derived: dict[Callable[[list[tuple[str, str]]], Any], Any] = {}
+
+    def indexed(self) -> dict[str, list[str]]:
+        """The values by name."""
+        index = self.index
+        if index is None:
+            index = {}
+            for name, value in self.pairs:
+                index.setdefault(name.lower(), []).append(value)
+            self.index = index
+        return index
 
 
 class Headers(MutableMapping[str, str]):
@@ -72,9 +106,12 @@ class Headers(MutableMapping[str, str]):
 
     ``headers["x"]`` joins several lines of one name with ``", "`` (RFC 9110 §5.3), except ``Set-Cookie``, which
     cannot be joined: there it is the first line. ``get_all`` gives them one by one.
+
+    A change makes new lines and leaves those that copies may share as they are; hence a copy costs nothing, and what
+    was made of a session's default lines (an index, their octets) serves each of its requests.
     """
 
-    __slots__ = ("_index", "_lines", "_raw")
+    __slots__ = ("_lines", "_raw")
 
     def __init__(self, headers: HeaderTypes = None) -> None:
         """Make headers.
@@ -86,58 +123,65 @@ class Headers(MutableMapping[str, str]):
             InvalidRequest: A name or value cannot be sent.
         """
         self._raw: RawHeaders | None = None
-        self._index: dict[str, list[str]] | None = None
-        self._lines: list[tuple[str, str]] = []
+        lines = []
         for name, value in _pairs(headers):
             if value is not None:
-                self.add(name, value)
+                name = checked_name(name)
+                lines.append((name, checked_value(name, value)))
+        self._lines = _Lines(lines)
 
     @classmethod
     def from_raw(cls, raw: RawHeaders) -> Headers:
         """Headers as they came from the wire; decoded (Latin-1) when first looked at."""
         self = cls.__new__(cls)
         self._raw = raw
-        self._index = None
-        self._lines = []
         return self
 
     def copy(self) -> Headers:
         """An independent copy; nothing is checked again."""
         other = Headers.__new__(Headers)
+        other._lines = self._decoded()
         other._raw = None
-        other._index = None
-        other._lines = self._decoded().copy()
         return other
 
-    def _decoded(self) -> list[tuple[str, str]]:
-        if self._raw is not None:
-            self._lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw]
+    def _decoded(self) -> _Lines:
+        raw = self._raw
+        if raw is not None:
+            self._lines = _Lines([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
             self._raw = None
         return self._lines
 
     def _indexed(self) -> dict[str, list[str]]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for name, value in self._decoded():
-                index.setdefault(name.lower(), []).append(value)
-        return index
+        lines = self._lines if self._raw is None else self._decoded()
+        return lines.index or lines.indexed()
+
+    def derived(self, make: Callable[[list[tuple[str, str]]], T]) -> T:
+        """What a function makes of the lines: called once for all headers that share them, and not to be changed.
+
+        Args:
+            make: Takes the lines, in order, in their spelling.
+        """
+        lines = self._decoded()
+        if make not in lines.derived:
+            lines.derived[make] = make(lines.pairs)
+        made: T = lines.derived[make]
+        return made
 
     @property
     def raw(self) -> RawHeaders:
         """The lines as octets, in order, in their spelling."""
         if self._raw is not None:
             return list(self._raw)
-        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._lines]
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._lines.pairs]
 
     def multi_items(self) -> list[tuple[str, str]]:
         """The lines, in order, in their spelling."""
-        return self._decoded().copy()
+        return self._decoded().pairs.copy()
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """The lines themselves, for transports that write them out: not to be changed."""
-        return self._decoded()
+        return self._decoded().pairs
 
     def get_all(self, name: str) -> list[str]:
         """The values of all lines of this name, in order."""
@@ -151,8 +195,7 @@ class Headers(MutableMapping[str, str]):
         """
         name = checked_name(name)
         line = name, checked_value(name, value)
-        self._decoded().append(line)
-        self._index = None
+        self._lines = _Lines([*self._decoded().pairs, line])
 
     def merge(self, headers: HeaderTypes) -> None:
         """Let these lines replace ours of the same names; a value of None removes ours.
@@ -173,25 +216,28 @@ class Headers(MutableMapping[str, str]):
         """Remove all lines of this name, if there are any."""
         lower = name.lower()
         if lower in self._indexed():
-            self._lines = [line for line in self._lines if line[0].lower() != lower]
-            self._index = None
+            self._lines = _Lines([line for line in self._lines.pairs if line[0].lower() != lower])
 
     def __getitem__(self, name: str) -> str:
         lower = name.lower()
         values = self._indexed()[lower]
         return values[0] if len(values) == 1 or lower == "set-cookie" else ", ".join(values)
 
+    def get(self, name: str, default: D | None = None) -> str | D | None:  # type: ignore[override]  # no overloads
+        """The value of a name, or a default: the mapping's own would raise and catch a KeyError for each miss."""
+        return self[name] if name.lower() in self._indexed() else default
+
     def __setitem__(self, name: str, value: Any) -> None:
         name = checked_name(name)
         line = name, checked_value(name, value)
         lower = name.lower()
+        pairs = self._decoded().pairs
         if lower not in self._indexed():
-            self._lines.append(line)
+            self._lines = _Lines([*pairs, line])
         else:
-            place = next(n for n, (other, _) in enumerate(self._lines) if other.lower() == lower)
-            kept = [old for old in self._lines[place + 1 :] if old[0].lower() != lower]
-            self._lines[place:] = [line, *kept]
-        self._index = None
+            place = next(n for n, (other, _) in enumerate(pairs) if other.lower() == lower)
+            kept = [old for old in pairs[place + 1 :] if old[0].lower() != lower]
+            self._lines = _Lines([*pairs[:place], line, *kept])
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
@@ -219,7 +265,7 @@ class Headers(MutableMapping[str, str]):
 
     def __repr__(self) -> str:
         """With the values of credentials masked."""
-        lines = [(name, "***" if name.lower() in _SECRET_FIELDS else value) for name, value in self._decoded()]
+        lines = [(name, "***" if name.lower() in _SECRET_FIELDS else value) for name, value in self._decoded().pairs]
         return f"Headers({lines!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -229,5 +275,5 @@ class Headers(MutableMapping[str, str]):
 
 def _unpickled(lines: list[tuple[str, str]]) -> Headers:
     headers = Headers()
-    headers._lines = lines
+    headers._lines = _Lines(lines)
     return headers

@@ -51,7 +51,7 @@ class NetworkStream(ABC):
 
     @abstractmethod
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """Wait for octets.
+        """Wait for octets. Cancelled, it takes none: those that have arrived stay for the next read.
 
         Args:
             max_bytes: How many to return at most.
@@ -262,6 +262,14 @@ class ResponseBody(ABC):
 
     length: int | None = None
     trailers: Headers | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the chunk that was given last is known to have been the last, so that nobody has to ask again.
+
+        False is always right; True saves those who read a body whole from asking for its end.
+        """
+        return False
 
     @abstractmethod
     async def read_chunk(self) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ class Limits:
         options = {_OLD_KEYS.get(key, key): limit for key, limit in value.items()}
         for key in options:
             if key not in known:
+                from difflib import get_close_matches  # here, since it is slow to import
+
                 near = get_close_matches(key, [*known, *_OLD_KEYS], 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"limits: {key!r} is not a limit{hint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from reqivo_core.content import NO_CONTENT, Content
 from reqivo_core.errors import InvalidRequest, excerpt
@@ -71,7 +71,7 @@ class Request:
             InvalidURL: The URL cannot be used.
         """
         self.method = checked_method(method)
-        self.url = URL.parse(url)
+        self.url = url if url.__class__ is URL else URL.parse(url)
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.content = content
         self.extensions: dict[str, Any] = dict(extensions) if extensions else {}
@@ -86,9 +86,9 @@ class Request:
         """Whether it may be sent twice (RFC 9110 §9.2.2)."""
         return self.method in IDEMPOTENT_METHODS
 
-    def copy(self) -> Request:
+    def copy(self) -> Self:
         """An independent copy that shares the content."""
-        return Request(
+        return type(self)(
             self.method, self.url, headers=self.headers.copy(), content=self.content, extensions=self.extensions
         )
 
@@ -98,8 +98,8 @@ class Request:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without a body that cannot travel (an open file, a generator)."""
         content = self.content if self.content.data is not None else NO_CONTENT
-        return _unpickled, (self.method, str(self.url), self.headers, content)
+        return _unpickled, (type(self), self.method, str(self.url), self.headers, content)
 
 
-def _unpickled(method: str, url: str, headers: Headers, content: Content) -> Request:
-    return Request(method, url, headers=headers, content=content)
+def _unpickled(cls: type[Request], method: str, url: str, headers: Headers, content: Content) -> Request:
+    return cls(method, url, headers=headers, content=content)

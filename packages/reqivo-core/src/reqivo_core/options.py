@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -107,17 +106,11 @@ ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
 """Names of other libraries that are accepted and stay so."""
 
 REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__) - FROM_PLUGINS.keys()
-SENDING_OPTIONS = REQUEST_OPTIONS - {
-    "params",
-    "headers",
-    "cookies",
-    "body",
-    "content",
-    "json",
-    "data",
-    "files",
-    "extensions",
-}
+BUILDING_OPTIONS = frozenset(
+    {"params", "headers", "cookies", "body", "content", "json", "data", "files", "priority", "extensions"}
+)
+"""Those that say what a request is; the others say how it is sent."""
+SENDING_OPTIONS = REQUEST_OPTIONS - BUILDING_OPTIONS
 SESSION_OPTIONS = frozenset(SessionOptions.__annotations__) - FROM_PLUGINS.keys()
 
 
@@ -135,6 +128,8 @@ def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> 
     result: dict[str, Any] = {}
     for name, value in options.items():
         if name not in known:
+            from difflib import get_close_matches  # here, since it is slow to import
+
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             if name in FROM_PLUGINS:

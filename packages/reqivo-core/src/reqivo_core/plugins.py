@@ -23,7 +23,6 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
@@ -34,6 +33,8 @@ from reqivo_core.interfaces import TransportSpec
 from reqivo_core.urls import HTTP_EQUIVALENTS
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from reqivo_core.codings import Codings
     from reqivo_core.interfaces import Flow, Tunnel
 
@@ -199,6 +200,8 @@ class _Registry:
         return self.loaded
 
     def _load(self) -> PluginSet:
+        from importlib.metadata import entry_points  # here, since it is slow to import
+
         found: list[tuple[str, Any]] = []
         for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             distribution = point.dist.name if point.dist else "unknown"

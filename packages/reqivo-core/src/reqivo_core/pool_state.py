@@ -241,8 +241,9 @@ class PoolState:
         if not member.is_open:
             return
         transport = member.transport
-        member.capacity = 0 if transport.is_closing else transport.concurrency
-        is_done = transport.is_closing or self.is_closed or not (member.capacity or transport.is_shared)
+        is_closing = transport.is_closing
+        member.capacity = 0 if is_closing else transport.concurrency
+        is_done = is_closing or self.is_closed or not (member.capacity or transport.is_shared)
         if member.active == 0 and is_done:
             self._remove(member)
         elif transport.is_shared:

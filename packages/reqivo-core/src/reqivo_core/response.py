@@ -97,7 +97,7 @@ class Response(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return self._iterate(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
+        return self.iter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size))
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Iterate over the body, decoded, as it arrives: see ``iter_content``."""
@@ -105,7 +105,7 @@ class Response(BaseResponse):
 
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Iterate over the body as it arrives, not decoded: see ``iter_content``."""
-        return self._iterate(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
+        return self.iter_pieces(AsTheyCome() if chunk_size is None else ExactChunks(chunk_size), decode=False)
 
     def iter_text(self) -> Iterator[str]:
         """Iterate over the body as text, by ``encoding``, as it arrives.
@@ -114,7 +114,7 @@ class Response(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return self._iterate(TextChunks(self.encoding))
+        return self.iter_pieces(TextChunks(self.encoding))
 
     def iter_lines(self) -> Iterator[str]:
         """Iterate over the lines of the text, cut at CR LF, LF or CR, without their ends, as they arrive.
@@ -123,9 +123,15 @@ class Response(BaseResponse):
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """
-        return self._iterate(Lines(self.encoding))
+        return self.iter_pieces(Lines(self.encoding))
 
-    def _iterate(self, splitter: Splitter[T], decode: bool = True) -> Iterator[T]:
+    def iter_pieces(self, splitter: Splitter[T], decode: bool = True) -> Iterator[T]:
+        """Iterate over the body as something else cuts it: see ``iter_content``.
+
+        Args:
+            splitter: What cuts it.
+            decode: Whether to undo content-codings.
+        """
         data = self._in_memory(decode)
         if data is not None:
             yield from splitter.feed(data) if data else []

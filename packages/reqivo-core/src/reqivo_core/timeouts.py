@@ -163,11 +163,11 @@ class Deadline:
 
     def read(self) -> float | None:
         """Seconds that one read may take."""
-        return self.within(self.timeout.read)
+        return self.timeout.read if self.instant is None else self.within(self.timeout.read)
 
     def write(self) -> float | None:
         """Seconds that one write may take."""
-        return self.within(self.timeout.write)
+        return self.timeout.write if self.instant is None else self.within(self.timeout.write)
 
     def pool(self) -> float | None:
         """Seconds that waiting for a connection may take."""

@@ -56,6 +56,11 @@ class Http11Body(ResponseBody):
             if self._receiver.is_complete:
                 self._end()
 
+    @property
+    def is_over(self) -> bool:
+        """See :class:`~reqivo_core.interfaces.ResponseBody`."""
+        return self._is_over and not self._ready and self._error is None
+
     async def read_chunk(self) -> bytes:
         """Wait for octets of the body; see :class:`~reqivo_core.interfaces.ResponseBody`."""
         chunk = self._ready

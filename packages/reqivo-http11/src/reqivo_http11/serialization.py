@@ -54,12 +54,22 @@ class Outgoing(NamedTuple):
 
 
 class _Fields:
-    """What a request's own field lines say about its framing and its connection."""
+    """What field lines say about framing and connection, and their octets: made once for all requests that share them.
 
-    __slots__ = ("closes", "expects_continue", "has_connection", "host", "is_chunked", "length", "lines", "upgrades")
+    Attributes:
+        octets: All lines but Host, each with its line end.
+        host: The value of Host.
+        length: The value of Content-Length.
+        is_chunked: Whether there is ``Transfer-Encoding: chunked``.
+        expects_continue: Whether there is ``Expect: 100-continue``.
+        closes: Whether Connection says ``close``.
+        upgrades: Whether there is Upgrade.
+        has_connection: Whether there is Connection.
+    """
 
-    def __init__(self) -> None:
-        self.lines: list[str] = ["", ""]
+    __slots__ = ("closes", "expects_continue", "has_connection", "host", "is_chunked", "length", "octets", "upgrades")
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
         self.host: str | None = None
         self.length: int | None = None
         self.is_chunked = False
@@ -67,17 +77,15 @@ class _Fields:
         self.closes = False
         self.upgrades = False
         self.has_connection = False
-
-    def read(self, headers: Headers) -> None:
-        """Take the lines, in order."""
-        append = self.lines.append
-        for name, value in headers.lines:
+        kept = []
+        for name, value in lines:
             lower = name.lower()
             if lower in _SPECIAL:
                 _SPECIAL[lower](self, value)
                 if lower == "host":
                     continue
-            append(f"{name}: {value}")
+            kept.append(f"{name}: {value}")
+        self.octets = _encoded(kept)
 
     def _host(self, value: str) -> None:
         if self.host is not None:
@@ -133,42 +141,49 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     Raises:
         InvalidRequest: It contradicts itself, or could not be told from two requests.
     """
-    fields = _Fields()
-    fields.read(request.headers)
+    fields = request.headers.derived(_Fields)
+    added: list[str] = []
     trailers = None
+    asks_upgrade = fields.upgrades
     if request.extensions:
         trailers = _trailers(request)
-        _add_upgrade(fields, request)
-    length = _framed(fields, request, trailers)
+        asks_upgrade = asks_upgrade or _add_upgrade(added, fields, request)
+    length = _framed(added, fields, request, trailers)
     target = _target(request, is_forwarded)
-    lines = fields.lines
-    lines[0] = f"{request.method} {target} HTTP/1.1"
     host = fields.host
     if host is None:
         host = target if request.method == "CONNECT" else request.url.authority
-    lines[1] = f"Host: {host}"
-    head = _encoded(lines)
+    request_line = f"{request.method} {target} HTTP/1.1"
+    if request_line.count(" ") != 2:
+        raise _dangerous()
+    head = _encoded([request_line, f"Host: {host}"]) + fields.octets
+    if added:
+        head += _encoded(added)
     data = request.content.data
     awaits_continue = fields.expects_continue and length != 0
     is_whole = length is not None and data is not None and length <= SMALL_BODY and not awaits_continue
-    if is_whole and data:
-        head += data
-    return Outgoing(head, is_whole, length, trailers, awaits_continue, fields.upgrades, fields.closes)
+    head += b"\r\n" + data if is_whole and data else b"\r\n"
+    return Outgoing(head, is_whole, length, trailers, awaits_continue, asks_upgrade, fields.closes)
 
 
 def _encoded(lines: list[str]) -> bytes:
-    """Join the lines, and make sure that they stay as many as they were.
+    """Join the lines, each with its end, and make sure that they stay as many as they were.
 
     Values are checked where they are given; this is the last door, for what came round those.
     """
-    lines.append("\r\n")
+    lines.append("")
     text = "\r\n".join(lines)
-    if text.count("\r") != len(lines) or text.count("\n") != len(lines) or "\0" in text or lines[0].count(" ") != 2:
-        raise InvalidRequest("the request's head holds a CR, LF, NUL or space where none may stand: nothing was sent")
+    ends = len(lines) - 1
+    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
+        raise _dangerous()
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidRequest("the request's head holds characters beyond Latin-1: encode them first") from error
+
+
+def _dangerous() -> InvalidRequest:
+    return InvalidRequest("the request's head holds a CR, LF, NUL or space where none may stand: nothing was sent")
 
 
 def _target(request: Request, is_forwarded: bool) -> str:
@@ -188,8 +203,14 @@ def _target(request: Request, is_forwarded: bool) -> str:
     return url.target
 
 
-def _framed(fields: _Fields, request: Request, trailers: Headers | None) -> int | None:
+def _framed(added: list[str], fields: _Fields, request: Request, trailers: Headers | None) -> int | None:
     """Settle how the body is framed, adding the line that says so where the user has not (RFC 9112 §6).
+
+    Args:
+        added: Where to put that line.
+        fields: What the request's own lines say.
+        request: The request.
+        trailers: What follows the body.
 
     Returns:
         The length to declare; None for chunks.
@@ -202,16 +223,16 @@ def _framed(fields: _Fields, request: Request, trailers: Headers | None) -> int 
         if declared is not None:
             raise InvalidRequest("header Content-Length: it cannot stand beside chunks (Transfer-Encoding, trailers)")
         if not fields.is_chunked:
-            fields.lines.append("Transfer-Encoding: chunked")
+            added.append("Transfer-Encoding: chunked")
         return None
     if declared is not None:
         if known is not None and known != declared:
             raise InvalidRequest(f"header Content-Length: it says {declared}, but the body has {known} octets")
         return declared
     if known is None:
-        fields.lines.append("Transfer-Encoding: chunked")
+        added.append("Transfer-Encoding: chunked")
     elif known or request.method in _BODY_EXPECTED:
-        fields.lines.append(f"Content-Length: {known}")
+        added.append(f"Content-Length: {known}")
     return known
 
 
@@ -227,14 +248,18 @@ def _trailers(request: Request) -> Headers | None:
     return trailers
 
 
-def _add_upgrade(fields: _Fields, request: Request) -> None:
-    """Offer the protocol of ``extensions['upgrade']`` (RFC 9110 §7.8), unless the headers do it already."""
+def _add_upgrade(added: list[str], fields: _Fields, request: Request) -> bool:
+    """Offer the protocol of ``extensions['upgrade']`` (RFC 9110 §7.8), which the headers do not yet.
+
+    Returns:
+        Whether there is one.
+    """
     protocol = request.extensions.get("upgrade")
-    if protocol and not fields.upgrades:
-        fields.upgrades = True
+    if protocol:
         if not fields.has_connection:
-            fields.lines.append("Connection: upgrade")
-        fields.lines.append(f"Upgrade: {checked_value('Upgrade', protocol)}")
+            added.append("Connection: upgrade")
+        added.append(f"Upgrade: {checked_value('Upgrade', protocol)}")
+    return bool(protocol)
 
 
 def encode_trailers(trailers: Headers | None) -> bytes:

@@ -14,7 +14,7 @@ from reqivo_core.options import checked
 from reqivo_core.timeouts import Timeout
 from reqivo_ws.closing import ABNORMAL, MAX_REASON, NORMAL, Ending, is_transient, is_valid_on_wire
 from reqivo_ws.codec import MAX_CONTROL
-from reqivo_ws.connection import GLANCE, Connection
+from reqivo_ws.connection import Connection
 from reqivo_ws.deflate import Deflate
 from reqivo_ws.handshake import checked_subprotocols
 from reqivo_ws.opening import Target, open_stream
@@ -52,7 +52,8 @@ class WebSocketOptions(TypedDict, total=False):
         subprotocols: Names to offer, the preferred one first.
         timeout: Time limits of the opening handshake, and of writing; the session's where absent. A handshake whose
             total is not limited takes 30 s at most.
-        compression: Whether to offer permessage-deflate (RFC 7692), or a ``Deflate`` that says how. True by default.
+        compression: Whether to offer permessage-deflate (RFC 7692), or one or several ``Deflate`` that say how, the
+            preferred one first. True by default.
         max_message_size: Octets of a message, inflated; 16 MiB by default, None for no limit.
         ping_interval: Seconds between pings of our own; 20 by default, None for none.
         ping_timeout: Seconds of silence after a ping that mean the peer has died; 20 by default, None for never.
@@ -76,7 +77,7 @@ class WebSocketOptions(TypedDict, total=False):
     headers: HeaderTypes
     subprotocols: Sequence[str] | None
     timeout: TimeoutTypes
-    compression: bool | Deflate
+    compression: bool | Deflate | Sequence[Deflate]
     max_message_size: int | None
     ping_interval: float | None
     ping_timeout: float | None
@@ -128,7 +129,7 @@ class BaseWebSocket:
             params=given.get("params"),
             cookies=given.get("cookies"),
             subprotocols=checked_subprotocols(given.get("subprotocols")),
-            deflate=_deflate(given.get("compression", True)),
+            offers=_offers(given.get("compression", True)),
             timeout=limits,
             max_redirects=given.get("max_redirects", 10),
             sending={name: given[name] for name in _SENDING if given.get(name) is not None},
@@ -139,7 +140,6 @@ class BaseWebSocket:
         self._settings = Settings(**changes)
         self._is_reconnecting = bool(given.get("auto_reconnect", False))
         self._reconnector = Reconnector(
-            self,
             given.get("reconnect_delay", 1.0),
             given.get("max_reconnect_attempts", 5),
             given.get("on_reconnect"),
@@ -235,14 +235,16 @@ class BaseWebSocket:
         ending = connection.ending
         if not self._is_reconnecting or self._is_closed or ending is None or not is_transient(ending.code):
             raise error
-        await self._reconnector.reconnect(connection, error, until)
+        await self._reconnector.reconnect(self, connection, error, until)
 
     async def _ready(self) -> Connection:
         """A connection that something can be sent over. An error that comes later is the caller's."""
         while True:
             connection = self._current()
+            if not self._is_reconnecting and connection.is_ready():
+                return connection
             try:
-                await connection.look(0.0 if self._is_reconnecting else GLANCE)
+                await connection.look()
                 return connection
             except ConnectionClosed as error:
                 await self._recover(connection, error)
@@ -325,10 +327,13 @@ class BaseWebSocket:
         return f"<{type(self).__name__} {shown}: {state}>"
 
 
-def _deflate(compression: Any) -> Deflate | None:
-    if isinstance(compression, Deflate):
-        return compression
-    return Deflate() if compression else None
+def _offers(compression: Any) -> tuple[Deflate, ...]:
+    if isinstance(compression, bool):
+        return (Deflate(),) if compression else ()
+    offers = (compression,) if isinstance(compression, Deflate) else tuple(compression or ())
+    if not all(isinstance(offer, Deflate) for offer in offers):
+        raise TypeError("compression: give True, False, a Deflate or several of them, the preferred one first")
+    return offers
 
 
 def _encoded(text: str) -> bytes:

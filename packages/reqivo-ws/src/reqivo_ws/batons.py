@@ -23,30 +23,28 @@ class _Place:
 class Baton:
     """Held by one at a time and handed over in the order of asking; who gives up waiting passes it on.
 
+    Where nobody waits, taking it and giving it back is no more than that of a lock.
+
     Args:
         runtime: Whose waiters to wait with.
     """
 
-    __slots__ = ("_is_held", "_lock", "_queue", "_runtime")
+    __slots__ = ("_flag", "_lock", "_queue", "_runtime")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._flag = threading.Lock()
         self._lock = threading.Lock()
         self._queue: deque[_Place] = deque()
-        self._is_held = False
 
     @property
     def is_held(self) -> bool:
         """Whether somebody has it."""
-        return self._is_held
+        return self._flag.locked()
 
     def try_take(self) -> bool:
-        """Take it if nobody has it."""
-        with self._lock:
-            if self._is_held:
-                return False
-            self._is_held = True
-            return True
+        """Take it if nobody has it, or waits for it."""
+        return not self._queue and self._flag.acquire(False)
 
     async def take(self, timeout: float | None = None) -> bool:
         """Wait for it.
@@ -57,12 +55,14 @@ class Baton:
         Returns:
             Whether it was got.
         """
+        if self.try_take():
+            return True
+        place = _Place(self._runtime.waiter())
         with self._lock:
-            if not self._is_held:
-                self._is_held = True
-                return True
-            place = _Place(self._runtime.waiter())
             self._queue.append(place)
+        # It may have been given back before there was anybody in the queue.
+        if self._flag.acquire(False):
+            self._hand_over()
         try:
             await place.waiter.wait(timeout)
         except BaseException:
@@ -81,10 +81,21 @@ class Baton:
 
     def give_back(self) -> None:
         """Hand it to the next in the queue. From any thread; never waits."""
+        if self._queue:
+            self._hand_over()
+            return
+        self._flag.release()
+        # Somebody may have joined the queue meanwhile, and found the baton still held.
+        if self._queue and self._flag.acquire(False):
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give it, which is held, to the first in the queue; put it down if there is none."""
         with self._lock:
-            if not self._queue:
-                self._is_held = False
-                return
-            place = self._queue.popleft()
-            place.is_granted = True
-        place.waiter.wake()
+            place = self._queue.popleft() if self._queue else None
+            if place is not None:
+                place.is_granted = True
+        if place is not None:
+            place.waiter.wake()
+        else:
+            self.give_back()

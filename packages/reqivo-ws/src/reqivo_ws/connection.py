@@ -8,6 +8,7 @@ nothing is read: TCP tells the peer to wait, and the time does not count against
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 64 * 1024
 LARGE_READ = 1024 * 1024
-LINGER = 1.0
+LINGER = 0.5
 """Seconds that the server is given to end the connection after the closing handshake, which is its part to do."""
 
 GLANCE = 1.0
@@ -87,6 +88,7 @@ class Connection:
         self._reading = Baton(runtime)
         self._followers: list[Waiter] = []
         self.opened = self._read_at = runtime.now()
+        self._has_keepalive = settings.ping_interval is not None
         self._keepalive = KeepAlive(settings.ping_interval, settings.ping_timeout, self.opened)
         self._pings = Pings()
         self._verdict: Ending | None = None
@@ -128,51 +130,56 @@ class Connection:
         return fragment
 
     async def _receive(self, take: Callable[[], Any], timeout: float | None) -> Any:
-        until = None if timeout is None else self._runtime.now() + timeout
-        if not await self._receiving.take(timeout):
+        until = None if timeout is None else self.now() + timeout
+        if not (self._receiving.try_take() or await self._receiving.take(timeout)):
             raise too_late("no message", timeout)
         try:
-            is_last_look = False
-            while (taken := take()) is None:
+            taken = take()
+            while taken is None:
                 if self._ending is not None:
                     raise received_error(self._ending, self._settings.max_message_size)
-                if is_last_look:
+                taken = await self._progress(until, take)
+                if taken is None and self._ending is None and self._has_passed(until):
                     raise too_late("no message", timeout)
-                await self._progress(until, self._has_something)
-                is_last_look = self._has_passed(until)
             return taken
         finally:
             self._receiving.give_back()
             if self._followers:
                 self._wake_followers()
 
-    def _has_something(self) -> bool:
-        return self._inbox.has_fragment or self._ending is not None
-
     def _has_passed(self, until: float | None) -> bool:
-        return until is not None and self._runtime.now() >= until
+        return until is not None and self.now() >= until
 
     # Reading for all.
 
-    async def _progress(self, until: float | None, is_satisfied: Callable[[], bool]) -> None:
-        """Read, or wait until whoever reads has news or leaves."""
+    async def _progress(self, until: float | None, take: Callable[[], Any], is_receiver: bool = True) -> Any:
+        """Read until there is what is wanted, or wait until whoever reads has news or leaves.
+
+        Args:
+            until: The instant at which to give up; None for never. What has come is looked at in any case.
+            take: Gives what is wanted, None as long as it is not there.
+            is_receiver: Whether that makes room in the inbox; who only passes by stops when it is full.
+
+        Returns:
+            What is wanted, if it is there.
+        """
         if self._reading.try_take():
             try:
-                await self._lead(until)
+                return await self._lead(until, take, is_receiver)
             finally:
                 self._reading.give_back()
                 if self._followers:
                     self._wake_followers()
-        else:
-            await self._follow(until, lambda: is_satisfied() or not self._reading.is_held)
+        await self._follow(until, lambda: self._inbox.has_fragment or not self._reading.is_held)
+        return take()
 
     async def _follow(self, until: float | None, is_over: Callable[[], bool]) -> None:
         """Wait for news."""
         waiter = self._runtime.waiter()
         self._followers.append(waiter)
         try:
-            if not is_over():
-                await waiter.wait(None if until is None else max(0.0, until - self._runtime.now()))
+            if self._ending is None and not is_over():
+                await waiter.wait(None if until is None else max(0.0, until - self.now()))
         finally:
             self._followers.remove(waiter)
 
@@ -180,32 +187,44 @@ class Connection:
         for waiter in tuple(self._followers):
             waiter.wake()
 
-    async def _lead(self, until: float | None) -> None:
-        """Take one step: digest what has come, else read. What the peer does wrong becomes the ending."""
-        if self._ending is not None:
-            return
-        try:
-            if not self._digest():
-                await self._read(until)
+    async def _lead(self, until: float | None, take: Callable[[], Any], is_receiver: bool) -> Any:
+        """Read for all; see ``_progress``. What the peer does wrong becomes the ending."""
+        has_tried = False
+        while self._ending is None:
+            try:
+                if not self._digest():
+                    if self._writer.owes_pong:
+                        await self._flush()
+                    if has_tried and self._has_passed(until):
+                        return None
+                    has_tried = True
+                    await self._read(until)
+                    continue
+            except Violation as violation:
+                await self._fail(violation.code, violation.why)
+            if self._verdict is not None and self._ending is None:
+                await self._conclude(self._verdict)
             if self._writer.owes_pong:
-                await self._writer.flush()
-        except Violation as violation:
-            await self._fail(violation.code, violation.why)
-        except ReqivoError as error:
-            self._lost(error)
-        if self._verdict is not None and self._ending is None:
-            await self._conclude(self._verdict)
+                await self._flush()
+            if (taken := take()) is not None:
+                return taken
+            if self._followers:
+                self._wake_followers()
+            if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
+                return None
+        return take()
 
     async def _read(self, until: float | None) -> None:
         """Wait for octets, as long as the caller, the keep-alive and a pong that is owed allow."""
-        now = self._runtime.now()
+        now = self._read_at = self.now()
         keepalive = self._keepalive
-        keepalive.resume(now)
-        if not self._writer.is_closed and (due := keepalive.due) is not None:
-            if now >= due and await self._keep_alive(now):
+        if keepalive.awaiting is not None:
+            keepalive.resume(now)
+        if self._has_keepalive and not self._writer.is_closed:
+            until = await self._keep_alive(now, until)
+            if self._ending is not None:
                 return
-            until = keepalive.due if until is None else min(until, keepalive.due or until)
-        if self._writer.owes_pong:
+        if self._writer.owes_pong:  # still
             until = now + RETRY if until is None else min(until, now + RETRY)
         left = self._codec.left
         size = READ_SIZE if left <= READ_SIZE else min(left, LARGE_READ)
@@ -213,15 +232,22 @@ class Connection:
             data = await self._stream.read(size, None if until is None else max(0.0, until - now))
         except ReadTimeout:
             return
+        except ReqivoError as error:
+            self._lost(error)
+            return
         finally:
-            self._read_at = self._runtime.now()
-            keepalive.pause(self._read_at)
+            if keepalive.awaiting is not None:
+                keepalive.pause(self.now())
         if not data:
             self._lost(None)
             return
-        keepalive.heard()
+        keepalive.awaiting = None
         self._codec.feed(data)
-        self._digest()
+
+    async def _flush(self) -> None:
+        """Answer pings; if that breaks the connection, it has been told to ``_lost``."""
+        with suppress(ReqivoError):
+            await self._writer.flush()
 
     def _digest(self) -> bool:
         """Look at what has come, up to something that somebody may wait for; False if all of it was looked at.
@@ -251,44 +277,54 @@ class Connection:
         if piece.opcode == CLOSE:
             self._verdict = Ending(*parse_close(piece.data))
             return True
-        latency = self._pings.acknowledge(piece.data, self._runtime.now())
+        latency = self._pings.acknowledge(piece.data, self.now())
         if latency is not None:
             self.latency = latency
         return latency is not None
 
-    async def _keep_alive(self, now: float) -> bool:
-        """Do what is due; True if that was the end."""
+    async def _keep_alive(self, now: float, until: float | None) -> float | None:
+        """Do what is due; give the instant at which to look again, or to give up."""
         verdict = self._keepalive.verdict(now)
         if verdict is Verdict.DEAD:
             why = f"keepalive ping timeout: nothing came for {self._settings.ping_timeout:g} s after a ping"
             await self._fail(INTERNAL_ERROR, why, linger=0.0)
-            return True
-        if verdict is Verdict.PING:
-            payload = self._pings.new_payload()
-            self._pings.add(payload, Ping(now))
+        elif verdict is Verdict.PING:
+            await self._send_keepalive(now)
+        due = self._keepalive.due
+        return due if until is None or (due is not None and due < until) else until
+
+    async def _send_keepalive(self, now: float) -> None:
+        payload = self._pings.new_payload()
+        self._pings.add(payload, Ping(now))
+        with suppress(ReqivoError):
             if await self._writer.try_control(PING, payload):
-                self._keepalive.pinged(self._runtime.now())
-            else:
-                self._pings.forget(payload)
-                self._keepalive.postpone(now, RETRY)
-        return False
+                self._keepalive.pinged(self.now())
+                return
+        self._pings.forget(payload)
+        self._keepalive.postpone(now, RETRY)
 
     # Sending.
 
-    async def look(self, idle: float = GLANCE) -> None:
-        """Look, before something is sent, whether that still makes sense.
+    def is_ready(self) -> bool:
+        """Whether something may be sent without a look before."""
+        return (
+            self._ending is None
+            and self._verdict is None
+            and not self._writer.is_closed
+            and self.now() - self._read_at <= GLANCE
+        )
 
-        Args:
-            idle: If nobody has read for so many seconds, what has come is looked at: pings are answered, and a close
-                frame is found before a message is wasted on it.
+    async def look(self) -> None:
+        """Look, before something is sent, at what has come.
+
+        So pings are answered, and a close frame is found before a message is wasted on it.
 
         Raises:
             ConnectionClosed: It is over; nothing was sent.
         """
-        now = self._runtime.now()
-        if now - self._read_at > idle and not self._inbox.is_full and self._reading.try_take():
+        if self._stream.is_readable() and not self._inbox.is_full and self._reading.try_take():
             try:
-                await self._lead(now)
+                await self._lead(self.now(), lambda: True, False)
             finally:
                 self._reading.give_back()
                 self._wake_followers()
@@ -340,14 +376,15 @@ class Connection:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is over.
         """
-        now = self._runtime.now()
+        now = self.now()
         until = None if timeout is None else now + timeout
         key = self._pings.new_payload() if payload is None else payload
         ping = Ping(now)
         self._pings.add(key, ping)
         try:
             await self._send_control(PING, key)
-            self._keepalive.pinged(self._runtime.now())
+            self._keepalive.pinged(self.now())
+            self._keepalive.pause(self.now())
             while ping.latency is None:
                 await self._await_pong(ping, until, timeout)
             return ping.latency
@@ -363,7 +400,7 @@ class Connection:
         if self._inbox.is_full:
             await self._follow(until, lambda: not self._inbox.is_full)
         else:
-            await self._progress(until, lambda: ping.latency is not None or self._ending is not None)
+            await self._progress(until, lambda: ping.latency, False)
 
     async def pong(self, payload: bytes) -> None:
         """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 §5.5.3)."""
@@ -383,13 +420,13 @@ class Connection:
         Raises nothing on account of the peer: how it went is told by ``ending``.
         """
         timeout = self._settings.close_timeout
-        until = None if timeout is None else self._runtime.now() + timeout
+        until = None if timeout is None else self.now() + timeout
         try:
             if self._ending is None and self._verdict is None and not self._writer.is_closed:
                 self._sent_close = (code, reason)
                 await self._writer.close_frame(code, reason, timeout)
             while self._ending is None and not self._has_passed(until):
-                await self._progress(until, lambda: self._ending is not None)
+                await self._progress(until, lambda: self._ending, False)
         except BaseException:
             self.abort()
             raise
@@ -431,9 +468,9 @@ class Connection:
 
     async def _linger(self, seconds: float) -> None:
         """Wait for the server to end the connection: it keeps our last frame from being lost in a reset."""
-        until = self._runtime.now() + min(seconds, self._settings.close_timeout or seconds)
+        until = self.now() + min(seconds, self._settings.close_timeout or seconds)
         try:
-            while (left := until - self._runtime.now()) > 0 and await self._stream.read(LARGE_READ, left):
+            while (left := until - self.now()) > 0 and await self._stream.read(LARGE_READ, left):
                 pass
         except ReqivoError:
             pass  # however it ends, it is over

@@ -100,7 +100,7 @@ def new_key() -> str:
     return generate_nonce().decode("ascii")
 
 
-def request_fields(key: str, subprotocols: Sequence[str], deflate: Deflate | None) -> list[tuple[str, str]]:
+def request_fields(key: str, subprotocols: Sequence[str], offers: Sequence[Deflate]) -> list[tuple[str, str]]:
     """The handshake's own field lines. A transport for HTTP/2 leaves out those that RFC 8441 §5 has no use for."""
     fields = [
         ("Upgrade", "websocket"),
@@ -110,8 +110,8 @@ def request_fields(key: str, subprotocols: Sequence[str], deflate: Deflate | Non
     ]
     if subprotocols:
         fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
-    if deflate is not None:
-        fields.append(("Sec-WebSocket-Extensions", deflate.offer()))
+    if offers:
+        fields.append(("Sec-WebSocket-Extensions", ", ".join(offer.offer() for offer in offers)))
     return fields
 
 
@@ -123,7 +123,7 @@ def is_accepted(status: int, http_version: str) -> bool:
 
 
 def check_response(
-    http_version: str, headers: Headers, key: str, subprotocols: Sequence[str], deflate: Deflate | None
+    http_version: str, headers: Headers, key: str, subprotocols: Sequence[str], offers: Sequence[Deflate]
 ) -> Negotiated:
     """Check the answer of a server that accepts.
 
@@ -132,7 +132,7 @@ def check_response(
         headers: The response's.
         key: What Sec-WebSocket-Key was.
         subprotocols: What was offered.
-        deflate: What compression was offered.
+        offers: What compression was offered.
 
     Raises:
         Refused: It is not what RFC 6455 §4.1 demands.
@@ -141,7 +141,7 @@ def check_response(
         _check_upgrade(headers, key)
     elif http_version.startswith("HTTP/1"):
         raise Refused(f"the server answered in {http_version}, which knows no upgrade")
-    return Negotiated(_chosen_subprotocol(headers, subprotocols), _chosen_deflate(headers, deflate))
+    return Negotiated(_chosen_subprotocol(headers, subprotocols), _chosen_deflate(headers, offers))
 
 
 def _check_upgrade(headers: Headers, key: str) -> None:
@@ -167,18 +167,26 @@ def _chosen_subprotocol(headers: Headers, offered: Sequence[str]) -> str | None:
     return chosen[0].strip()
 
 
-def _chosen_deflate(headers: Headers, offered: Deflate | None) -> Agreement | None:
+def _chosen_deflate(headers: Headers, offers: Sequence[Deflate]) -> Agreement | None:
     agreement: Agreement | None = None
     for name, parameters in _extensions(headers):
-        if name != NAME or offered is None:
+        if name != NAME or not offers:
             raise Refused(f"it chose the extension {excerpt(name)}, which was not offered")
         if agreement is not None:
             raise Refused(f"it chose {NAME} twice")
-        try:
-            agreement = offered.accept(parameters)
-        except ValueError as error:
-            raise Refused(f"it chose {excerpt(str(error))}") from None
+        agreement = _agreed(parameters, offers)
     return agreement
+
+
+def _agreed(parameters: list[tuple[str, str | None]], offers: Sequence[Deflate]) -> Agreement:
+    """What the server's answer makes of the first offer that it answers."""
+    why = ""
+    for offer in offers:
+        try:
+            return offer.accept(parameters)
+        except ValueError as error:
+            why = why or str(error)
+    raise Refused(f"it chose {excerpt(why)}")
 
 
 def _extensions(headers: Headers) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:

@@ -29,22 +29,26 @@ class KeepAlive:
         interval: Seconds between pings; None for none.
         timeout: Seconds of silence after a ping that mean death; None for never.
         now: The runtime's clock.
+
+    Attributes:
+        awaiting: Since when nothing has come after a ping; None where nothing is awaited. Only then must ``resume`` and
+            ``pause`` be called.
     """
 
-    __slots__ = ("_awaiting", "_interval", "_paused", "_pinged", "_timeout")
+    __slots__ = ("_interval", "_paused", "_pinged", "_timeout", "awaiting")
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
         self._timeout = timeout
         self._pinged = now
-        self._awaiting: float | None = None
+        self.awaiting: float | None = None
         self._paused: float | None = None
 
     def resume(self, now: float) -> None:
         """Reading goes on: what passed while nobody read does not count."""
         if self._paused is not None:
-            if self._awaiting is not None:
-                self._awaiting += now - max(self._paused, self._awaiting)
+            if self.awaiting is not None:
+                self.awaiting += now - max(self._paused, self.awaiting)
             self._paused = None
 
     def pause(self, now: float) -> None:
@@ -53,13 +57,13 @@ class KeepAlive:
 
     def heard(self) -> None:
         """Octets came."""
-        self._awaiting = None
+        self.awaiting = None
 
     def pinged(self, now: float) -> None:
         """A ping was written."""
         self._pinged = now
-        if self._awaiting is None:
-            self._awaiting = now
+        if self.awaiting is None:
+            self.awaiting = now
 
     def postpone(self, now: float, seconds: float) -> None:
         """A ping cannot be written at present: it is due again after so many seconds."""
@@ -72,15 +76,15 @@ class KeepAlive:
         if self._interval is None:
             return None
         ping = self._pinged + self._interval
-        if self._awaiting is None or self._timeout is None:
+        if self.awaiting is None or self._timeout is None:
             return ping
-        return min(ping, self._awaiting + self._timeout)
+        return min(ping, self.awaiting + self._timeout)
 
     def verdict(self, now: float) -> Verdict:
         """What is to be done at an instant."""
         if self._interval is None:
             return Verdict.WAIT
-        if self._awaiting is not None and self._timeout is not None and now >= self._awaiting + self._timeout:
+        if self.awaiting is not None and self._timeout is not None and now >= self.awaiting + self._timeout:
             return Verdict.DEAD
         return Verdict.PING if now >= self._pinged + self._interval else Verdict.WAIT
 
@@ -133,11 +137,12 @@ class Pings:
         Returns:
             Seconds since the ping was written; None if the pong answers none of ours, which is allowed.
         """
-        if payload not in self._waiting:
-            return None
-        for key in list(self._waiting):
-            ping = self._waiting.pop(key)
-            ping.latency = max(0.0, now - ping.sent)
-            if key == payload:
-                break
-        return ping.latency
+        latency = None
+        if payload in self._waiting:
+            for key in list(self._waiting):
+                ping = self._waiting.pop(key, None)  # whoever sent it may give up waiting at this moment
+                if ping is not None:
+                    latency = ping.latency = max(0.0, now - ping.sent)
+                if key == payload:
+                    break
+        return latency

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from codecs import utf_8_decode
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -200,43 +199,39 @@ class Assembler:
         return data, ends_message
 
 
-def _joined(parts: list[Any]) -> Any:
-    """The fragments of a message as one."""
-    return parts[0] if len(parts) == 1 else type(parts[0])().join(parts)
-
-
 def _not_utf8() -> Violation:
     return Violation(INVALID_DATA, "text is not UTF-8")
 
 
 class Inbox:
-    """What has come and was not yet asked for. One may put in and one take out at once.
+    """What has come and was not yet asked for. One may put in and one take out at once: each keeps its own counts.
 
     Args:
         max_messages: So many complete messages are enough.
         max_size: So many octets (or characters) are enough.
     """
 
-    __slots__ = ("_fragments", "_is_amid", "_lock", "_max_messages", "_max_size", "_messages", "_size")
+    __slots__ = ("_fragments", "_is_amid", "_max_messages", "_max_size", "_put", "_put_size", "_taken", "_taken_size")
 
     def __init__(self, max_messages: int, max_size: int | None) -> None:
         self._fragments: deque[Fragment] = deque()
-        self._lock = threading.Lock()
         self._max_messages = max_messages
         self._max_size = max_size
-        self._messages = 0
-        self._size = 0
+        self._put = self._put_size = 0
+        self._taken = self._taken_size = 0
         self._is_amid = False
 
     @property
     def is_full(self) -> bool:
         """Whether whoever reads for another reason than to take something out should stop."""
-        return self._messages >= self._max_messages or (self._max_size is not None and self._size >= self._max_size)
+        if self._put - self._taken >= self._max_messages:
+            return True
+        return self._max_size is not None and self._put_size - self._taken_size >= self._max_size
 
     @property
     def has_message(self) -> bool:
         """Whether a complete one is there."""
-        return self._messages > 0
+        return self._put > self._taken
 
     @property
     def has_fragment(self) -> bool:
@@ -245,34 +240,39 @@ class Inbox:
 
     def put(self, fragment: Fragment) -> None:
         """Put a fragment in."""
-        with self._lock:
-            self._fragments.append(fragment)
-            self._size += len(fragment[0])
-            self._messages += fragment[1]
+        self._fragments.append(fragment)
+        self._put_size += len(fragment[0])
+        if fragment[1]:
+            self._put += 1
 
     def take_fragment(self) -> Fragment | None:
         """Take the first fragment; None if there is none."""
-        with self._lock:
-            if not self._fragments:
-                return None
-            fragment = self._fragments.popleft()
-            self._size -= len(fragment[0])
-            self._messages -= fragment[1]
-            self._is_amid = not fragment[1]
-            return fragment
+        if not self._fragments:
+            return None
+        fragment = self._fragments.popleft()
+        self._taken_size += len(fragment[0])
+        self._taken += fragment[1]
+        self._is_amid = not fragment[1]
+        return fragment
 
     def take_message(self) -> Any:
         """Take the first complete message; None if there is none. The rest of one that was left amid is skipped."""
-        while self._messages:
-            parts: list[Any] = []
-            with self._lock:
-                was_amid, self._is_amid = self._is_amid, False
-                is_final = False
-                while not is_final:
-                    data, is_final = self._fragments.popleft()
-                    self._size -= len(data)
-                    parts.append(data)
-                self._messages -= 1
-            if not was_amid:
-                return _joined(parts)
+        while self._put > self._taken:
+            data, is_final = self._fragments.popleft()
+            if not is_final:
+                data = self._rest_of(data)
+            self._taken_size += len(data)
+            self._taken += 1
+            if not self._is_amid:
+                return data
+            self._is_amid = False
         return None
+
+    def _rest_of(self, first: Any) -> Any:
+        """A message whose first fragment was taken, whole."""
+        parts = [first]
+        is_final = False
+        while not is_final:
+            data, is_final = self._fragments.popleft()
+            parts.append(data)
+        return type(first)().join(parts)

@@ -62,7 +62,7 @@ class Target:
         params: For the URL's query.
         cookies: To send along with the session's.
         subprotocols: To offer, the preferred one first.
-        deflate: What compression to offer; None for none.
+        offers: What compression to offer, the preferred one first.
         timeout: Time limits; None for the session's.
         max_redirects: How many to follow.
         sending: Options for ``send``: ``auth``, ``verify``, ``proxy`` ….
@@ -73,7 +73,7 @@ class Target:
     params: Any = None
     cookies: Mapping[str, str] | None = None
     subprotocols: tuple[str, ...] = ()
-    deflate: Deflate | None = None
+    offers: tuple[Deflate, ...] = ()
     timeout: Timeout | None = None
     max_redirects: int = 10
     sending: Mapping[str, Any] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def _first_request(session: BaseSession[Any], target: Target) -> tuple[Request, 
         request.headers["Cookie"] = encode_cookies(target.cookies)
     for name in OWN_FIELDS[1:]:
         request.headers.discard(name)
-    for name, value in request_fields("", target.subprotocols, target.deflate):
+    for name, value in request_fields("", target.subprotocols, target.offers):
         request.headers[name] = value
     request.extensions["upgrade"] = "websocket"
     return request, sending
@@ -194,7 +194,7 @@ async def _judge(response: Any, key: str, target: Target) -> Opened:
         said = f"{response.status_code} {excerpt(response.reason)}" if response.reason else str(response.status_code)
         raise await _refusal(response, f"the server answered {said}")
     try:
-        negotiated = check_response(response.http_version, response.headers, key, target.subprotocols, target.deflate)
+        negotiated = check_response(response.http_version, response.headers, key, target.subprotocols, target.offers)
     except Refused as refused:
         stream.close()
         raise HandshakeError(f"the server's opening handshake is not valid: {refused.why}", response=response) from None

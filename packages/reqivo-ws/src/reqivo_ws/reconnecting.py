@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reqivo_core.interfaces import Runtime, Waiter
+    from reqivo_ws.base_websocket import BaseWebSocket
     from reqivo_ws.connection import Connection
 
 
@@ -21,20 +22,16 @@ class Reconnector:
     """Connects again, one at a time, whoever finds that the connection is lost.
 
     Args:
-        websocket: What to connect.
         delay: Seconds before the first attempt.
         max_attempts: How many there may be in a row; None for any number.
         on_reconnect: Called with the WebSocket after each success; may be a coroutine function in an async world.
     """
 
-    def __init__(
-        self, websocket: Any, delay: float, max_attempts: int | None, on_reconnect: Callable[[Any], Any] | None
-    ) -> None:
+    def __init__(self, delay: float, max_attempts: int | None, on_reconnect: Callable[[Any], Any] | None) -> None:
         if not delay >= 0:
             raise ValueError(f"reconnect_delay={delay!r}: give seconds as a number of at least 0")
         if max_attempts is not None and not max_attempts >= 0:
             raise ValueError(f"max_reconnect_attempts={max_attempts!r}: give a number of at least 0, or None")
-        self._websocket = websocket
         self._on_reconnect = on_reconnect
         self._backoff = Backoff(delay, max_attempts)
         self._runtime: Runtime
@@ -43,6 +40,7 @@ class Reconnector:
         self._sleeper: Waiter | None = None
         self._is_stopped = False
         self._failure: BaseException | None = None
+        self._judged: Connection | None = None
 
     def begin(self, runtime: Runtime) -> None:
         """The application connects: what was before does not count."""
@@ -59,10 +57,13 @@ class Reconnector:
         if sleeper is not None:
             sleeper.wake()
 
-    async def reconnect(self, lost: Connection, error: ConnectionClosed, until: float | None) -> None:
+    async def reconnect(
+        self, websocket: BaseWebSocket, lost: Connection, error: ConnectionClosed, until: float | None
+    ) -> None:
         """Replace a connection that was lost; return when there is a new one, whoever made it.
 
         Args:
+            websocket: Whose.
             lost: That connection.
             error: What the caller would get without reconnecting, and gets if it fails.
             until: The instant at which the caller wants to wait no longer; None for never.
@@ -75,20 +76,26 @@ class Reconnector:
         if not await self._baton.take(None if until is None else max(0.0, until - self._runtime.now())):
             raise too_late("no message", 0)
         try:
-            if self._websocket._connection is not lost:
+            if websocket._connection is not lost:
                 return
             if self._due is None:
-                if lost.received or self._runtime.now() - lost.opened > STABLE:
-                    self._backoff.reset()
-                self._failure = None
+                self._judge(lost)
             while True:
-                await self._wait(error, until)
-                if await self._attempt(error):
+                await self._wait(websocket, error, until)
+                if await self._attempt(websocket, error):
                     return
         finally:
             self._baton.give_back()
 
-    async def _wait(self, error: ConnectionClosed, until: float | None) -> None:
+    def _judge(self, lost: Connection) -> None:
+        """Begin to count anew if the connection that was lost had been a success."""
+        if lost is not self._judged:
+            self._judged = lost
+            self._failure = None
+            if lost.received or self._runtime.now() - lost.opened > STABLE:
+                self._backoff.reset()
+
+    async def _wait(self, websocket: BaseWebSocket, error: ConnectionClosed, until: float | None) -> None:
         """Wait until the next attempt is due."""
         now = self._runtime.now()
         if self._due is None:
@@ -98,7 +105,7 @@ class Reconnector:
                 raise error
             delay = self._backoff.next_delay()
             self._due = now + delay
-            self._tell("started", {"delay": delay, "error": repr(self._failure or error)})
+            self._tell(websocket, "started", {"delay": delay, "error": repr(self._failure or error)})
         instant = self._due if until is None else min(self._due, until)
         self._sleeper = self._runtime.waiter()
         if not self._is_stopped:
@@ -109,27 +116,26 @@ class Reconnector:
         if instant < self._due:
             raise too_late("no message", None)
 
-    async def _attempt(self, error: ConnectionClosed) -> bool:
+    async def _attempt(self, websocket: BaseWebSocket, error: ConnectionClosed) -> bool:
         """Try once; whether it succeeded."""
         self._due = None
         try:
-            await self._websocket._open()
+            await websocket._open()
         except (RequestError, HandshakeError) as failure:
-            self._tell("failed", {"error": repr(failure)})
+            self._tell(websocket, "failed", {"error": repr(failure)})
             if self._is_stopped or not is_worth_retrying(failure):
                 raise failure from error
             self._failure = failure
             return False
-        self._tell("complete", {})
+        self._tell(websocket, "complete", {})
         if self._on_reconnect is not None:
-            outcome = self._on_reconnect(self._websocket)
+            outcome = self._on_reconnect(websocket)
             if inspect.isawaitable(outcome):
                 await outcome
         return True
 
-    def _tell(self, state: str, info: Mapping[str, Any]) -> None:
+    def _tell(self, websocket: BaseWebSocket, state: str, info: Mapping[str, Any]) -> None:
         """Tell the session's observers."""
-        websocket = self._websocket
         trace = websocket._its_session().trace
         if trace is not None:
             url = websocket.response.request.url.redacted if websocket.response is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 from reqivo_core.errors import ReqivoError
 from reqivo_ws.batons import Baton
@@ -12,6 +13,7 @@ from reqivo_ws.codec import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from reqivo_core.interfaces import NetworkStream, Runtime
     from reqivo_ws.codec import Codec
@@ -38,7 +40,7 @@ class Writer:
         codec: Makes frames.
         deflater: Compresses, if that was agreed upon.
         timeout: Seconds that the peer may take to make room; None for ever.
-        on_broken: Called with what a write raised: half a frame may have gone out, so the connection is lost.
+        on_broken: A method, called with what a write raised: half a frame may have gone out, so the connection is lost.
 
     Attributes:
         is_closed: Whether the close frame was sent, or is about to be.
@@ -51,13 +53,15 @@ class Writer:
         codec: Codec,
         deflater: Deflater | None,
         timeout: float | None,
-        on_broken: Callable[[BaseException], None],
+        on_broken: Callable[[BaseException], Any],
     ) -> None:
         self._stream = stream
         self._codec = codec
         self._deflater = deflater
         self._timeout = timeout
-        self._on_broken = on_broken
+        # Weak, for the same reason for which nothing else here points back: a connection that is dropped unclosed goes
+        # at once, its stream before the socket, and not in the order of some garbage collection.
+        self._on_broken = WeakMethod(on_broken)
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
         self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
@@ -70,13 +74,16 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
+        # Who holds the frames and sees nobody amid a message need not hold the messages.
+        if self._frames.try_take():
+            if not self._messages.is_held:
+                await self._frame(TEXT if is_text else BINARY, payload, True, True)
+                return
+            self._frames.give_back()
         await self._messages.take()
         try:
-            deflater = self._deflater
-            is_compressed = deflater is not None and deflater.is_worthwhile(len(payload))
-            if deflater is not None and is_compressed:
-                payload = deflater.deflate(payload)
-            await self._frame(TEXT if is_text else BINARY, payload, True, is_compressed)
+            await self._frames.take()
+            await self._frame(TEXT if is_text else BINARY, payload, True, True)
         finally:
             self._messages.give_back()
 
@@ -91,12 +98,9 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
-        deflater = self._deflater
-        is_compressed = deflater is not None and deflater.is_able
-        if deflater is not None and is_compressed:
-            payload = deflater.deflate(payload, is_final)
         opcode = CONTINUATION if not is_first else TEXT if is_text else BINARY
-        await self._frame(opcode, payload, is_final, is_compressed and is_first)
+        await self._frames.take()
+        await self._frame(opcode, payload, is_final, False)
 
     def end_fragments(self) -> None:
         """Let other messages go out."""
@@ -109,6 +113,7 @@ class Writer:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
+        await self._frames.take()
         await self._frame(opcode, payload)
 
     async def try_control(self, opcode: int, payload: bytes) -> bool:
@@ -170,12 +175,16 @@ class Writer:
             finally:
                 self._frames.give_back()
 
-    async def _frame(self, opcode: int, payload: bytes, is_final: bool = True, is_compressed: bool = False) -> None:
-        await self._frames.take()
+    async def _frame(self, opcode: int, payload: bytes, is_final: bool = True, is_whole: bool = True) -> None:
+        """Send a frame and give back the baton, which is held."""
         try:
             if self.is_closed:
                 raise WriterClosed
-            await self._put(self._codec.encode(opcode, payload, is_final, is_compressed))
+            is_compressed = False
+            if self._deflater is not None and opcode < CLOSE:
+                payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
+            parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            await self._put(parts)
             if self._pongs:
                 await self._put_pongs()
         finally:
@@ -183,6 +192,13 @@ class Writer:
         # A ping that came after the last look, while the reader could not write because we still held the baton.
         if self._pongs:
             await self.flush()
+
+    @staticmethod
+    def _deflate(deflater: Deflater, opcode: int, payload: bytes, is_final: bool, is_whole: bool) -> tuple[bytes, bool]:
+        """Compress the payload of a data frame, in the order in which frames leave; whether RSV1 is to be set."""
+        if not (deflater.is_worthwhile(len(payload)) if is_whole else deflater.is_able):
+            return payload, False
+        return deflater.deflate(payload, is_final), opcode != CONTINUATION
 
     async def _put_pongs(self) -> None:
         """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
@@ -202,7 +218,8 @@ class Writer:
                 else:
                     await self._put_slices(memoryview(part), seconds)
         except BaseException as error:
-            self._on_broken(error)
+            if (tell := self._on_broken()) is not None:
+                tell(error)
             raise
 
     async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:

@@ -12,7 +12,6 @@ One-shot calls, sessions, and their asynchronous twins::
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from reqivo import exceptions
@@ -63,7 +62,9 @@ from reqivo.exceptions import (
     WriteError,
     WriteTimeout,
 )
+from reqivo.messages import Request, Response
 from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
+from reqivo.session import Session
 from reqivo_core import (
     URL,
     BasicAuth,
@@ -74,27 +75,27 @@ from reqivo_core import (
     Limits,
     Proxy,
     ReadBody,
-    Request,
-    Response,
-    Session,
     Sleep,
     Timeout,
+    __version__,
     hookimpl,
 )
 
 if TYPE_CHECKING:
     from reqivo.address_guard import AddressGuard, AddressRefused
+    from reqivo.async_messages import AsyncResponse
+    from reqivo.async_session import AsyncSession
     from reqivo.client import AsyncReqivo, Reqivo
     from reqivo.digest import DigestAuth
     from reqivo.netrc_auth import NetrcAuth
     from reqivo.rate_limits import ConcurrencyLimit, RateLimiter
     from reqivo.retries import Retry
-    from reqivo_core import AsyncResponse, AsyncSession
+    from reqivo.sse import ServerSentEvent
+    from reqivo.uploads import with_progress
+    from reqivo_ws import AsyncWebSocket, WebSocket
 
     Client = Reqivo
     AsyncClient = AsyncReqivo
-
-__version__ = _version("reqivo")
 
 __all__ = [
     "AddressGuard",
@@ -103,6 +104,7 @@ __all__ = [
     "AsyncReqivo",
     "AsyncResponse",
     "AsyncSession",
+    "AsyncWebSocket",
     "BasicAuth",
     "BearerAuth",
     "BodyTooLarge",
@@ -151,6 +153,7 @@ __all__ = [
     "Response",
     "Retry",
     "ServerDisconnected",
+    "ServerSentEvent",
     "Session",
     "SessionClosed",
     "Sleep",
@@ -166,6 +169,7 @@ __all__ = [
     "URL",
     "UnsafeRedirect",
     "UnsupportedProtocol",
+    "WebSocket",
     "WebSocketError",
     "WriteError",
     "WriteTimeout",
@@ -182,6 +186,7 @@ __all__ = [
     "query",
     "request",
     "stream",
+    "with_progress",
 ]
 
 _LAZY = {
@@ -189,11 +194,13 @@ _LAZY = {
     "AddressRefused": ("reqivo.address_guard", "AddressRefused"),
     "AsyncClient": ("reqivo.client", "AsyncReqivo"),
     "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
-    "AsyncResponse": ("reqivo_core", "AsyncResponse"),
-    "AsyncSession": ("reqivo_core", "AsyncSession"),
+    "AsyncResponse": ("reqivo.async_messages", "AsyncResponse"),
+    "AsyncSession": ("reqivo.async_session", "AsyncSession"),
     "Client": ("reqivo.client", "Reqivo"),
     "Reqivo": ("reqivo.client", "Reqivo"),
     "Retry": ("reqivo.retries", "Retry"),
+    "ServerSentEvent": ("reqivo.sse", "ServerSentEvent"),
+    "with_progress": ("reqivo.uploads", "with_progress"),
     "ConcurrencyLimit": ("reqivo.rate_limits", "ConcurrencyLimit"),
     "RateLimiter": ("reqivo.rate_limits", "RateLimiter"),
     "DigestAuth": ("reqivo.digest", "DigestAuth"),

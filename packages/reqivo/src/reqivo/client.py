@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from reqivo_core import AsyncSession, Session
+from reqivo.async_session import AsyncSession
+from reqivo.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from reqivo_core import RequestOptions, Response, Session
+from reqivo.session import Session
 
 if TYPE_CHECKING:
-    from reqivo_core import URL
+    from reqivo.messages import Response
+    from reqivo_core import URL, RequestOptions
 
 
 def request(method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Response:

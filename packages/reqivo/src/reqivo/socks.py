@@ -21,7 +21,7 @@ from socksio.socks5 import (
     SOCKS5UsernamePasswordRequest,
 )
 
-from reqivo_core.errors import ProxyError, RequestError, excerpt
+from reqivo_core.errors import ProxyError, excerpt
 
 if TYPE_CHECKING:
     from reqivo_core import NetworkStream, Origin, Proxy
@@ -51,9 +51,7 @@ async def open_socks_tunnel(stream: NetworkStream, proxy: Proxy, origin: Origin,
     try:
         await conversation.authenticate()
         await conversation.connect(origin)
-    except (SOCKSError, ValueError, OverflowError) as error:
-        if isinstance(error, RequestError):
-            raise
+    except SOCKSError as error:
         raise conversation.failure(f"does not speak SOCKS5: {excerpt(str(error))}") from error
     if stream.is_readable():
         raise conversation.failure(f"sent octets into the tunnel to {origin} before we did")

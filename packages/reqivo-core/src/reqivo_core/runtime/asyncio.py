@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,6 @@ from reqivo_core.runtime import resolving, sockets
 from reqivo_core.runtime.asyncio_race import Race
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Hashable, Sequence
 
     from reqivo_core.tls_config import TlsConfig
@@ -28,6 +28,8 @@ HIGH_WATER = 256 * 1024
 
 LOW_WATER = 64 * 1024
 """Octets at which reading goes on."""
+
+_ELSEWHERE = "its event loop is not running here"
 
 
 class AsyncioStream(NetworkStream, asyncio.Protocol):
@@ -51,6 +53,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self._reader: asyncio.Future[bool] | None = None
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0  # remembered, since a handle's when() may be rounded
         self._writer: asyncio.Future[bool] | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -123,6 +126,8 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         One timer lasts for many reads: it is only made where there is none that rings early enough, and when it rings
         too early it is set again. With one timer per read, the loop's heap would fill with cancelled ones.
         """
+        if not _is_running_here(self._loop):
+            raise sockets.read_error(self._peer, OSError(_ELSEWHERE))
         if self._reader is not None:
             raise RuntimeError("another task is reading from this connection already")
         self._reader = self._loop.create_future()
@@ -130,7 +135,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
             self._due = None
         else:
             self._due = due = self._loop.time() + timeout
-            if self._timer is None or self._timer.when() > due:
+            if self._timer is None or self._rings_at > due:
                 self._set_timer(due)
         try:
             await self._reader
@@ -141,14 +146,15 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         """Have it ring at an instant, instead of any later one."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._ring, due)
+        self._rings_at = due
+        self._timer = self._loop.call_at(due, self._ring)
 
-    def _ring(self, instant: float) -> None:
+    def _ring(self) -> None:
         """End the wait of a reader whose time is up."""
         self._timer = None
         if self._reader is None or self._due is None:
             return
-        if self._due > instant:
+        if self._due > self._rings_at:
             self._set_timer(self._due)
         else:
             _complete(self._reader, False)
@@ -189,9 +195,9 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See :meth:`NetworkStream.write`."""
         transport = self._transport
-        if timeout == 0 and not _is_running_here(self._loop):
-            # A farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
-            raise sockets.write_error(self._peer, OSError("its event loop is not running here"))
+        if not _is_running_here(self._loop):
+            # It may be a farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
+            raise sockets.write_error(self._peer, OSError(_ELSEWHERE))
         if transport is not None and not self._is_closed:
             transport.write(data)
             if not self._is_writing_paused and not transport.is_closing():
@@ -250,11 +256,14 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         Touching a parent's loop would take the connection out of the epoll set that both share. Where the loop is
         closed, a transport of the standard library never learns that it is over, and would warn that it was not closed.
         """
-        self._socket.close()
         if os.getpid() == self._pid:
+            # The peer is told, whoever else may still hold the descriptor.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
             with contextlib.suppress(AttributeError):  # Other loops' transports have no such attribute, and no need.
                 self._transport._sock = None  # type: ignore[union-attr]  # there is no public way to say it
             self._transport = None
+        self._socket.close()
 
     def is_readable(self) -> bool:
         """See :meth:`NetworkStream.is_readable`."""
@@ -356,9 +365,7 @@ class AsyncioRuntime(Runtime):
 
     name = "asyncio"
 
-    def now(self) -> float:
-        """See :meth:`Runtime.now`."""
-        return time.monotonic()
+    now = staticmethod(time.monotonic)  # asked several times a request: without a frame of our own
 
     def world(self) -> Hashable:
         """See :meth:`Runtime.world`: the running loop itself, whose id cannot be given to another while it is kept."""

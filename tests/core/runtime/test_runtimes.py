@@ -1,0 +1,52 @@
+"""What every runtime promises beside streams: clocks, waiters, worlds."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+
+def test_sleeping_takes_time(world):
+    async def body():
+        runtime = world.runtime
+        start = runtime.now()
+        await runtime.sleep(0.01)
+        assert runtime.now() - start >= 0.009
+
+    world.run(body())
+
+
+def test_the_world_stays_the_same(world):
+    async def body():
+        assert world.runtime.world() == world.runtime.world()
+        assert len({world.runtime.world(): 1}) == 1
+
+    world.run(body())
+
+
+def test_a_waiter_that_nobody_wakes_times_out(world):
+    async def body():
+        waiter = world.runtime.waiter()
+        assert not await waiter.wait(0.01)
+        assert not await waiter.wait(0)
+        assert not await waiter.wait(-1)
+        waiter.wake()
+        waiter.wake()
+        assert await waiter.wait(0)
+        assert await waiter.wait(5)
+        assert await waiter.wait(None)
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("timeout", [10, None])
+def test_a_waiter_is_woken_from_another_thread(world, timeout):
+    async def body():
+        waiter = world.runtime.waiter()
+        waker = threading.Timer(0.01, waiter.wake)
+        waker.start()
+        assert await waiter.wait(timeout)
+        waker.join()
+
+    world.run(body())

@@ -1,0 +1,150 @@
+"""Credentials appear in no repr, message, log or trace; what servers sent is escaped and cut in messages (M1)."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reqivo import (
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    InvalidRequest,
+    NetrcAuth,
+    Reqivo,
+    ReqivoError,
+    Request,
+    RequestError,
+    Session,
+    hookimpl,
+)
+from support.messages import response
+from support.scripted import Peer, answers
+from support.world import World
+
+SECRET = "s3cr3t"
+AUTHORIZED = {"Authorization": f"Bearer {SECRET}", "Cookie": f"a={SECRET}", "X-API-Key": SECRET}
+
+
+class Ear:
+    """A plugin that keeps all that it hears, as text."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @hookimpl
+    def reqivo_trace(self, event: Any) -> None:
+        self.heard.append(repr(event))
+
+    @hookimpl
+    def reqivo_request_failed(self, request: Any, error: Any) -> None:
+        self.heard.append(f"{request!r} {request.headers!r} {error!r} {error}")
+
+    @hookimpl
+    def reqivo_response_received(self, request: Any, response: Any) -> None:
+        self.heard.append(f"{request!r} {response!r} {response.headers!r}")
+
+
+def told(error: BaseException) -> str:
+    """Everything that an error tells: itself, its causes, the source lines of its traceback."""
+    lines = "".join(traceback.format_exception(error))
+    return f"{error} {error!r} {error.args!r} {getattr(error, 'request', None)!r} {lines}"
+
+
+def cut(peer: Peer) -> None:
+    peer.expect_request()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+
+FAILURES: dict[str, Callable[[Peer], Any]] = {
+    "disconnected": lambda peer: peer.expect_request(),
+    "cut": cut,
+    "garbage": answers(b"garbage\r\n\r\n"),
+    "status": answers(response(500, b"broken")),
+    "unsafe": answers(response(302, headers=[("Location", "file:///etc/passwd")])),
+    "loop": lambda peer: [
+        (peer.expect_request(), peer.send(response(302, headers=[("Location", "/")]))) for _ in range(50)
+    ],
+    "coding": answers(response(200, b"x", [("Content-Encoding", "gzip")])),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_failure_tells_a_secret(world: World, serve: Any, failure: str, caplog: pytest.LogCaptureFixture) -> None:
+    ear = Ear()
+    server = serve(FAILURES[failure])
+    url = server.url("/").replace("http://", f"http://user:{SECRET}@")
+    with (
+        caplog.at_level(logging.DEBUG),
+        world.client(plugins=[ear], headers=AUTHORIZED, raise_for_status=True) as client,
+    ):
+        client.session.cookies.set("jar", SECRET, domain="127.0.0.1")
+        with pytest.raises(RequestError) as caught:
+            client.read(client.get(url, timeout=5))
+        shown = [told(caught.value), repr(client.session), repr(client.session.pool), repr(client.session.cookies)]
+    assert ear.heard and server.requests[0].header("authorization") == f"Bearer {SECRET}"
+    assert SECRET not in "\n".join([*shown, *ear.heard, caplog.text])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
+    ear = Ear()
+    proxy = f"{scheme}://user:{SECRET}@127.0.0.1:1"
+    with world.client(plugins=[ear], proxy=proxy) as client:
+        with pytest.raises(RequestError) as caught:
+            client.get(f"https://user:{SECRET}@example.com/")
+        assert SECRET not in "\n".join([told(caught.value), repr(client.session), *ear.heard])
+    assert ear.heard
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        lambda: BasicAuth("user", SECRET),
+        lambda: BearerAuth(SECRET),
+        lambda: DigestAuth("user", SECRET),
+        lambda: NetrcAuth(),
+        lambda: Request("GET", f"http://user:{SECRET}@a/", headers=AUTHORIZED),
+        lambda: Request("GET", "http://a/", headers={"Authorization": SECRET, "Proxy-Authorization": SECRET}).headers,
+        lambda: Session(auth=("user", SECRET), proxy=f"http://user:{SECRET}@a/"),
+        lambda: Reqivo(base_url=f"https://user:{SECRET}@a/").bearer_token(SECRET),
+        lambda: Session(cert=("cert.pem", "key.pem", SECRET))._route,
+        lambda: Session(proxy=f"http://user:{SECRET}@a/")._plan.router.select_proxy(None),  # type: ignore[misc, arg-type]  # the session's one proxy
+    ],
+)
+def test_no_repr_shows_a_secret(thing: Callable[[], Any]) -> None:
+    made = thing()
+    assert SECRET not in repr(made) and SECRET not in str(made)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Authorization": f"Bearer {SECRET}\r\nX: y"}},
+        {"headers": {"X-Key": f"{SECRET}\N{SNOWMAN}"}},
+        {"cookies": {"a": f"{SECRET}\n"}},
+        {"auth": (f"us:er-{SECRET}", SECRET)},
+        {"auth": ("user", f"{SECRET}\n")},
+    ],
+)
+def test_what_cannot_be_sent_is_not_shown(world: World, options: dict[str, Any]) -> None:
+    with world.client() as client, pytest.raises((InvalidRequest, ReqivoError)) as caught:
+        client.get("http://127.0.0.1:1/", **options)
+    shown = f"{caught.value} {caught.value!r}"
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("poison", [b"\x1b[31m", b"\x00", b"\r", "\u202e".encode(), b"A" * 5000])
+def test_octets_of_servers_are_escaped_and_cut(world: World, serve: Any, poison: bytes) -> None:
+    servers = [answers(b"HTTP/1.1 " + poison + b"\r\n\r\n"), answers(response(500, poison, reason="Bad"))]
+    server = serve(servers)
+    with world.client(raise_for_status=True) as client:
+        for _ in servers:
+            with pytest.raises(RequestError) as caught:
+                client.read(client.get(server.url("/")))
+            message = str(caught.value)
+            assert message.replace("…", "").isascii() and message.isprintable() and len(message) < 600

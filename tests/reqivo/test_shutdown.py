@@ -1,0 +1,341 @@
+"""Forks, exits, the garbage collector and signals, in the middle of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import reqivo
+from reqivo import AsyncSession, Limits, Session, Timeout
+from support.certs import Authority
+from support.fixtures import Serve
+from support.scenarios import FOLLOW_UP, head, ok, serve_on
+from support.scripted import Peer
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+# -- fork (L1)
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """Run something in a forked child and return what it says."""
+    readable, writable = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # CPython 3.12 on forks beside threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            said = work()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writable, said.encode()[:4000])
+        os._exit(0)
+    os.close(writable)
+    try:
+        os.set_blocking(readable, False)
+        end = time.monotonic() + 10
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return "the child hung"
+            time.sleep(0.002)
+        return os.read(readable, 4000).decode()
+    finally:
+        os.close(readable)
+
+
+def echo_target(peer: Peer) -> None:
+    while True:
+        peer.respond(200, f"{peer.index} {peer.expect_request().target}".encode())
+
+
+@pytest.fixture(params=["plain", "tls"])
+def live(request: pytest.FixtureRequest, serve: Serve, authority: Authority) -> Iterator[tuple[Any, Session]]:
+    """A server and a session."""
+    server = serve(echo_target, tls=authority.server_context() if request.param == "tls" else None)
+    with Session(timeout=5, verify=str(authority.path), cookies={"a": "b"}) as session:
+        yield server, session
+
+
+def test_a_child_opens_its_own_connections(live: tuple[Any, Session]) -> None:
+    server, session = live
+    url = server.url
+    assert session.get(url("/parent")).content == b"0 /parent"
+
+    def work() -> str:
+        own = [session.get(url(f"/child{number}")).text for number in range(3)]
+        return f"{own} {session.pool.counts[:2]}"
+
+    for child in (1, 2):
+        expected = f"{[f'{child} /child{number}' for number in range(3)]} (0, 1)"
+        assert in_child(work) == expected
+        assert session.get(url("/parent")).content == b"0 /parent"
+    assert server.connections == 3
+
+
+def test_a_child_keeps_its_hands_off_a_response_of_its_parent(serve: Serve, authority: Authority) -> None:
+    go_on = threading.Event()
+
+    def halves(peer: Peer) -> None:
+        peer.expect_request()
+        peer.send(head("Content-Length: 60000") + b"a" * 30000)
+        peer.wait(go_on)
+        peer.send(b"b" * 30000)
+        serve_on(peer)
+
+    server = serve([halves, serve_on], tls=authority.server_context())
+    with Session(timeout=5, verify=str(authority.path)) as session:
+        with session.stream("GET", server.url("/")) as response:
+            assert response.read(1) == b"a"
+
+            def work() -> str:
+                try:
+                    response.read()
+                    return "read it all"
+                except reqivo.ReqivoError as error:
+                    said = str(error)
+                response.close()
+                session.close()
+                gc.collect()
+                return said
+
+            said = in_child(work)
+            assert "forked" in said, said
+            go_on.set()
+            assert response.read() == b"a" * 29999 + b"b" * 30000
+        assert session.get(server.url("/next")).content == FOLLOW_UP
+    assert server.connections == 1
+
+
+def test_forks_beside_busy_threads(live: tuple[Any, Session]) -> None:
+    server, session = live
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def work(name: int) -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                target = f"/{name}/{number}"
+                assert session.get(server.url(target)).text.endswith(f" {target}")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+
+    def child() -> str:
+        return ",".join(session.get(server.url(f"/child/{number}")).text.partition(" ")[2] for number in range(2))
+
+    try:
+        said = [in_child(child) for _ in range(8)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert said == ["/child/0,/child/1"] * 8
+    assert not failures
+
+
+def test_an_async_session_in_a_child(serve: Serve) -> None:
+    server = serve(echo_target)
+    session = AsyncSession(timeout=5)
+
+    async def get(target: str) -> str:
+        return (await session.get(server.url(target))).text
+
+    def work() -> str:
+        return asyncio.run(get("/child"))
+
+    with asyncio.Runner() as runner:
+        assert runner.run(get("/parent")) == "0 /parent"
+        assert in_child(work) == "1 /child"
+        assert runner.run(get("/again")) == "0 /again"
+        runner.run(session.close())
+
+
+# -- exit (L2)
+
+EXITS = {
+    "an open session": "s = reqivo.Session(timeout=5); s.get(URL)",
+    "an open stream": "s = reqivo.Session(timeout=5); r = s.get(URL + 'slow', stream=True)",
+    "a module function": "r = reqivo.get(URL, timeout=5)",
+    "a thread that waits": """
+        s = reqivo.Session(timeout=50)
+        def work():
+            try:
+                s.get(URL + 'slow').content
+            except reqivo.ReqivoError:
+                pass
+        threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.1)
+    """,
+    "an async session": """
+        s = reqivo.AsyncSession(timeout=5)
+        async def main():
+            global r
+            await s.get(URL)
+            r = await s.get(URL + 'slow', stream=True)
+        asyncio.run(main())
+    """,
+    "tasks that run": """
+        async def main():
+            global s, tasks
+            s = reqivo.AsyncSession(timeout=5)
+            tasks = [asyncio.ensure_future(s.get(URL + 'slow')) for _ in range(5)]
+            await asyncio.sleep(0.1)
+        asyncio.run(main())
+    """,
+    "a session in a cycle": """
+        s = reqivo.Session(timeout=5)
+        s.get(URL)
+        s.myself = s
+        s.get(URL + 'slow', stream=True).session = s if False else None
+    """,
+}
+
+
+def slow(peer: Peer) -> None:
+    while True:
+        if peer.expect_request().target.endswith("slow"):
+            peer.send(head("Content-Length: 2000000") + b"a" * 1000000)
+            peer.expect_close()
+        peer.respond(200, b"abc")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("kind", [kind for kind in EXITS if "cycle" not in kind])
+def test_exit_is_quick_and_quiet(serve: Serve, authority: Authority, kind: str, tls: bool) -> None:
+    server = serve(slow, tls=authority.server_context() if tls else None)
+    program = textwrap.dedent(
+        """
+        import asyncio, threading, time, reqivo
+        URL = {url!r}
+        {code}
+        print(f"{{time.time():.6f}}", flush=True)
+        """
+    ).format(url=server.url("/"), code=textwrap.dedent(EXITS[kind]))
+    environment = {**os.environ, "SSL_CERT_FILE": str(authority.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, env=environment, check=False
+    )
+    took = time.time() - float(done.stdout or "0")
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert took < 10.0, took  # it ends by itself: what hangs would hang for good, what is slow may be the machine
+
+
+# -- the collector (L7)
+
+
+def test_the_collector_may_run_anywhere(serve: Serve, authority: Authority) -> None:
+    server = serve(serve_on, tls=authority.server_context())
+    thresholds = gc.get_threshold()
+    finished: list[int] = []
+
+    class Cycle:
+        """Holds a response that only the collector can free."""
+
+        def __init__(self, response: Any) -> None:
+            self.response = response
+            self.me = self
+
+    def work(session: Session) -> None:
+        for number in range(6):
+            Cycle(session.get(server.url("/"), stream=True))
+            assert session.pool.active <= 6
+            assert session.get(server.url("/")).content == FOLLOW_UP
+            finished.append(number)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with Session(timeout=10, limits=Limits(max_connections=3), verify=str(authority.path)) as session:
+            gc.set_threshold(1)
+            try:
+                threads = [threading.Thread(target=work, args=(session,)) for _ in range(5)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(30)
+            finally:
+                gc.set_threshold(*thresholds)
+            gc.collect()
+            assert len(finished) == 30
+            assert session.pool.counts[0] == session.pool.counts[2] == 0
+
+
+# -- signals (L4)
+
+
+class Alarm(BaseException):
+    """What the signal handler raises."""
+
+
+@pytest.mark.parametrize("target", ["/silent", "/body", "/good"])
+def test_a_signal_that_raises_leaves_the_pool_whole(serve: Serve, authority: Authority, target: str) -> None:
+    def script(peer: Peer) -> None:
+        while True:
+            match peer.expect_request().target:
+                case "/silent":
+                    peer.expect_close()
+                case "/body":
+                    peer.send(ok(b"x" * 10)[:-1])
+                    peer.expect_close()
+                case _:
+                    peer.respond(200, FOLLOW_UP)
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    server = serve(script, tls=authority.server_context())
+    previous = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Session(timeout=5, limits=Limits(max_connections=2), verify=str(authority.path)) as session:
+            for round_ in range(8):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.005 + 0.004 * round_)
+                    while True:
+                        assert session.get(server.url(target)).content
+                except Alarm:
+                    pass
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                assert session.pool.active == session.pool.waiting == 0
+            assert session.get(server.url("/next")).content == FOLLOW_UP
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_an_interrupted_queue_is_left(serve: Serve) -> None:
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    server = serve(serve_on)
+    previous = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Session(timeout=Timeout(timeout=5), limits=Limits(max_connections=1)) as session:
+            holder = session.get(server.url("/"), stream=True)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Alarm):
+                session.get(server.url("/"))
+            assert session.pool.counts == (1, 0, 0)
+            holder.close()
+            assert session.get(server.url("/")).content == FOLLOW_UP
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

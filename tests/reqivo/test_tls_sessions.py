@@ -1,0 +1,174 @@
+"""TLS as sessions use it: whom they trust, what they remember, what they do with what is no TLS."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import reqivo
+from reqivo import CertificateError, TlsError
+from support.certs import Authority, Certificate
+from support.fixtures import MakeProxy, Serve
+from support.scenarios import FOLLOW_UP, ok, serve_on
+from support.scripted import Peer
+from support.world import World
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+BAD: dict[str, tuple[Callable[[Authority], Certificate], str]] = {
+    "wrong host": (lambda authority: authority.wrong_host(), "elsewhere"),
+    "expired": (lambda authority: authority.expired(), "expired"),
+    "not yet valid": (lambda authority: authority.not_yet_valid(), "not yet valid"),
+    "self-signed": (lambda authority: authority.self_signed(), "self-signed|self signed"),
+    "untrusted": (lambda authority: authority.untrusted(), "issuer|unable to get"),
+    "incomplete": (lambda authority: authority.incomplete_chain(), "issuer"),
+    "common name only": (lambda authority: authority.cn_only(), "mismatch|not valid"),
+    "any name": (lambda authority: authority.dns_sans("*"), "mismatch|not valid"),
+    "an address as a name": (lambda authority: authority.dns_sans("127.0.0.1"), "mismatch|not valid"),
+}
+
+
+@pytest.mark.parametrize("by", ["name", "address", "tunnel"])
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_certificates(
+    world: World, serve: Serve, make_proxy: MakeProxy, authority: Authority, kind: str, by: str
+) -> None:  # C1
+    make, reason = BAD[kind]
+    server = serve(serve_on, tls=make(authority).server_context())
+    options: dict[str, Any] = {"verify": str(authority.path), "timeout": 5, "resolve": {"localhost": "127.0.0.1"}}
+    if by == "tunnel":
+        options["proxy"] = make_proxy().url()
+    host = "127.0.0.1" if by == "address" else "localhost"
+    if kind == "an address as a name" and by != "address":
+        host = "localhost"
+    with world.client(**options) as client:
+        for _ in range(2):
+            with pytest.raises(CertificateError, match=reason) as caught:
+                client.get(f"https://{host}:{server.port}/secret", headers={"Authorization": "secret"})
+            assert host in str(caught.value)
+            assert caught.value.phase == "tls"
+            assert caught.value.request is not None
+        assert client.session.pool.counts == (0, 0, 0)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_good_certificates(world: World, serve: Serve, authority: Authority, host: str) -> None:  # C3
+    names: list[str | None] = []
+
+    def script(peer: Peer) -> None:
+        names.append(peer.server_name)
+        serve_on(peer)
+
+    server = serve(script, tls=authority.server_context(), host="::1" if "::" in host else "127.0.0.1")
+    with world.client(verify=str(authority.path), timeout=5, resolve={"localhost": "127.0.0.1"}) as client:
+        assert client.read(client.get(f"https://{host}:{server.port}/")) == FOLLOW_UP
+    assert names == ["localhost" if host == "localhost" else None], "no SNI for addresses"
+
+
+def test_what_one_call_trusts_is_no_other_calls_business(
+    world: World, serve: Serve, authority: Authority
+) -> None:  # C2
+    server = serve(serve_on, tls=authority.untrusted().server_context())
+    url = server.url("/")
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        for _ in range(2):
+            assert client.read(client.get(url, verify=False)) == FOLLOW_UP
+            with pytest.raises(CertificateError):
+                client.get(url)
+        assert client.session.pool.idle == 1
+        assert client.read(client.get(url, verify=False)) == FOLLOW_UP
+    assert len(server.requests) == 3
+    with world.client(timeout=5, verify=str(authority.path)) as client, pytest.raises(CertificateError):
+        client.get(url)
+
+
+def test_a_client_certificate_is_no_other_calls_business(world: World, serve: Serve, authority: Authority) -> None:
+    seen: list[bool] = []
+
+    def script(peer: Peer) -> None:
+        seen.append(peer.client_certificate is not None)
+        serve_on(peer)
+
+    context = authority.issue().server_context(client_ca=authority.path)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    server = serve(script, tls=context)
+    mine = authority.client()
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        client.get(server.url("/"), cert=(str(mine.path), str(mine.key)))
+        client.get(server.url("/"))
+        client.get(server.url("/"), cert=str(mine.combined))
+        client.get(server.url("/"), verify=authority.client_context())
+        client.get(server.url("/"))
+    assert seen == [True, False, True, False]
+
+
+NOT_TLS = {
+    "plain HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "garbage": b"\x00\x01\x02garbage",
+    "an alert": b"\x15\x03\x01\x00\x02\x02\x28",
+    "nothing": b"",
+    "half a record": b"\x16\x03\x03\x00\x7a\x02",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_TLS)
+def test_what_is_no_tls(world: World, serve: Serve, kind: str) -> None:  # C5
+    def script(peer: Peer) -> None:
+        peer.receive()
+        peer.send(NOT_TLS[kind])
+
+    server = serve(script)
+    with world.client(timeout=5, verify=False) as client:
+        with pytest.raises(TlsError) as caught:
+            client.get(f"https://127.0.0.1:{server.port}/")
+        assert not isinstance(caught.value, reqivo.TimeoutException)
+        assert caught.value.phase == "tls"
+        assert client.session.pool.counts == (0, 0, 0)
+    assert server.connections == 1, "neither again nor in plain text"
+
+
+def test_tls_where_plain_text_was_asked_for(world: World, serve: Serve, authority: Authority) -> None:
+    server = serve(serve_on, tls=authority.server_context())
+    with world.client(timeout=5) as client, pytest.raises(reqivo.ReqivoError):
+        client.get(f"http://127.0.0.1:{server.port}/")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("framing", ["none", "length", "chunks"])
+def test_an_end_without_farewell(world: World, serve: Serve, authority: Authority, framing: str) -> None:  # C6
+    def script(peer: Peer) -> None:
+        peer.expect_request()
+        match framing:
+            case "none":
+                peer.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+            case "length":
+                peer.send(ok(b"abc"))
+            case _:
+                peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        peer.abort_tls()
+        has_left.set()
+
+    has_left = threading.Event()
+    server = serve([script, serve_on], tls=authority.server_context())
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        if framing == "none":
+            with pytest.raises(reqivo.IncompleteBody, match="close_notify"):
+                client.read(client.get(server.url("/")))
+        else:
+            assert client.read(client.get(server.url("/"))) == b"abc"
+        assert has_left.wait(5)
+        assert client.read(client.post(server.url("/"))) == FOLLOW_UP
+
+
+def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, authority: Authority) -> None:
+    server = serve(serve_on, tls=authority.server_context())
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        for _ in range(3):
+            client.read(client.get(server.url("/"), headers={"Connection": "close"}))
+    assert server.connections == 3
+    assert not server.tls_errors

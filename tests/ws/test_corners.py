@@ -1,0 +1,271 @@
+"""What happens rarely: at the same moment, at the end of the program, in other worlds."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+import trio
+
+from reqivo_core import AsyncSession, NetworkStream
+from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ReadTimeout, ReqivoError, WriteError
+from reqivo_core.runtime.blocking import BlockingRuntime
+from reqivo_core.runtime.driving import run_blocking
+from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
+from reqivo_ws.connection import Connection
+from reqivo_ws.settings import Settings
+from support.fixtures import Serve
+from support.frames import PING, accept, answer_close, close_frame, expect_close, expect_frame, frame, text
+from support.scripted import Peer
+from support.servers import WebSocketsServer
+from support.sockets import connected
+from support.world import World
+
+
+def ws_url(server: Any) -> str:
+    url: str = server.url("/")
+    return "ws" + url.removeprefix("http")
+
+
+class FakeStream(NetworkStream):
+    """A stream that gives what it was given, and lets writes fail or seem to block."""
+
+    def __init__(self, *incoming: bytes) -> None:
+        self.incoming = list(incoming)
+        self.written: list[bytes] = []
+        self.takes = True
+        self.breaks = False
+        self.is_closed = False
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        if self.incoming:
+            return self.incoming.pop(0)
+        raise ReadTimeout("nothing")
+
+    async def write(self, data: Any, timeout: float | None) -> None:
+        if self.breaks:
+            raise WriteError("broken")
+        self.written.append(bytes(data))
+
+    async def start_tls(self, *arguments: Any) -> NetworkStream:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_readable(self) -> bool:
+        return bool(self.incoming)
+
+    def is_writable(self) -> bool:
+        return self.takes
+
+
+class Clock(BlockingRuntime):
+    """The blocking world, by a clock of the test's."""
+
+    time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return run_blocking(coroutine)
+
+
+def test_pongs_and_pings_wait_while_the_peer_takes_nothing() -> None:
+    clock, stream = Clock(), FakeStream(frame(PING, b"?"), text("one"), text("two"))
+    connection = Connection(stream, clock, None, Settings())
+    stream.takes = False
+    assert run(connection.receive()) == "one"
+    clock.time = 20.0  # a ping of our own is due as well
+    assert run(connection.receive()) == "two"
+    assert stream.written == []
+    stream.takes = True
+    clock.time = 21.0
+    with pytest.raises(ReadTimeout):
+        run(connection.receive(0))
+    assert sorted(data[0] for data in stream.written) == [0x89, 0x8A]
+
+
+@pytest.mark.parametrize("what", ["ping", "pong", "keepalive", "message", "fragment"])
+def test_a_write_that_breaks_ends_the_connection(what: str) -> None:
+    clock, stream = Clock(), FakeStream(*([frame(PING, b"?")] if what == "pong" else []))
+    connection = Connection(stream, clock, None, Settings())
+    stream.breaks = True
+    clock.time = 20.0 if what == "keepalive" else 1.0
+    actions: dict[str, Any] = {
+        "ping": lambda: connection.ping(None, 1),
+        "pong": lambda: connection.receive(0),
+        "keepalive": lambda: connection.receive(0),
+        "message": lambda: connection.send(b"x", False),
+        "fragment": lambda: connection.send_fragment(b"x", False, True, True),
+    }
+    with pytest.raises(ConnectionClosedError, match="broken") as caught:
+        run(actions[what]())
+    assert (caught.value.code, stream.is_closed, connection.is_open) == (1006, True, False)
+    run(connection.close())
+    assert connection.ending is not None and connection.ending.code == 1006
+
+
+def test_what_is_sent_after_the_close_frame_is_refused() -> None:
+    connection = Connection(FakeStream(), Clock(), None, Settings(close_timeout=0))
+    connection._writer.is_closed = True
+    for action in (connection.look(), connection.send(b"x", False), connection.pong(b"")):
+        with pytest.raises(ConnectionClosed, match="closing handshake"):
+            run(action)
+
+
+def test_a_second_receiver_may_be_too_late(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        expect_frame(peer)
+        peer.send(text("for the first"))
+        answer_close(peer)
+
+    def second(ws: Any) -> Any:
+        if world.name == "blocking":
+            threading.Event().wait(0.05)
+            try:
+                return ws.recv(timeout=0.05)
+            except ReadTimeout:
+                ws.send("go")
+                return "late"
+
+        async def later() -> Any:
+            try:
+                return await ws.recv(timeout=0.05)
+            except ReadTimeout:
+                await ws.send("go")
+                return "late"
+
+        return later()
+
+    with connected(world, ws_url(serve(script))) as ws:
+        assert ws.together(lambda w: w.recv(), second) == ["for the first", "late"]
+
+
+def test_a_cancelled_close_lets_go_at_once(serve: Serve) -> None:
+    server = serve(lambda peer: (accept(peer), peer.expect_close()))
+
+    async def body() -> int | None:
+        ws = await AsyncWebSocket(ws_url(server)).connect()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ws.close(), 0.1)
+        return ws.close_code
+
+    assert asyncio.run(body()) == 1006
+    server.wait_for_closed(1)
+
+
+def test_closed_while_opening(serve: Serve) -> None:
+    asked = threading.Event()
+    closed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        request = peer.expect_request()
+        asked.set()
+        peer.wait(closed)
+        from support.frames import accepting
+
+        peer.send(accepting(request))
+        peer.expect_close()
+
+    server = serve(script)
+    ws = WebSocket(ws_url(server))
+    errors: list[ReqivoError] = []
+
+    def connect() -> None:
+        try:
+            ws.connect()
+        except ReqivoError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    assert asked.wait(10)
+    ws.close()
+    closed.set()
+    thread.join(10)
+    assert "while it was being opened" in str(errors[0])
+    server.wait_for_closed(1)
+
+
+def test_closed_amid_its_own_fragments(serve: Serve) -> None:
+    async def body() -> None:
+        async with AsyncWebSocket(ws_url(serve(lambda peer: (accept(peer), answer_close(peer))))) as ws:
+
+            async def fragments() -> Any:
+                yield "one"
+                await ws.close()
+                yield "two"
+
+            with pytest.raises(ConnectionClosed):
+                await ws.send(fragments())
+            assert ws.close_code == 1000
+
+    asyncio.run(body())
+
+
+def test_a_reset_instead_of_the_end_after_closing(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        expect_close(peer)
+        peer.send(close_frame())
+        peer.rst()
+
+    with connected(world, ws_url(serve(script))) as ws:
+        ws.close()
+        assert ws.close_code in (1000, 1006)  # the reset may overtake the close frame
+
+
+def test_all_that_can_be_sent_and_offered(world: World, echo_server: WebSocketsServer) -> None:
+    settings = Deflate(level=1, client_no_context_takeover=True, threshold=0)
+    with connected(world, ws_url(echo_server), compression=settings, cookies={"a": "b"}) as ws:
+        for octets in (b"bytes", bytearray(b"bytearray"), memoryview(b"a view")[::2]):
+            ws.send(octets)
+            assert ws.recv() == bytes(octets)
+        ws.send("")
+        assert ws.recv() == ""
+        assert "a=b" in ws.response.request.headers["cookie"]
+
+
+@pytest.mark.parametrize("face", ["blocking", "async"])
+def test_w30_the_program_may_end_with_a_connection_open(echo_server: WebSocketsServer, face: str) -> None:
+    programs = {
+        "blocking": (
+            "from reqivo_ws import WebSocket\nws = WebSocket({url!r}).connect(); ws.send('x'); print(ws.recv())"
+        ),
+        "async": (
+            "import asyncio\nfrom reqivo_ws import AsyncWebSocket\n"
+            "async def main():\n"
+            "    global ws\n"
+            "    ws = await AsyncWebSocket({url!r}).connect(); await ws.send('x'); print(await ws.recv())\n"
+            "asyncio.run(main())"
+        ),
+    }
+    program = programs[face].format(url=ws_url(echo_server))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x\n", "")
+
+
+def test_a_third_world(echo_server: WebSocketsServer) -> None:
+    trio_world = pytest.importorskip("reqivo_core.runtime.trio")
+
+    async def body() -> Any:
+        async with AsyncSession(runtime=trio_world.TrioRuntime()) as session:
+            async with session.websocket(ws_url(echo_server)) as ws:
+                await ws.send("x" * 100_000)
+                with trio.move_on_after(0):
+                    await ws.recv()
+                with trio.fail_after(10):
+                    message = await ws.recv()
+                    await ws.ping()
+                return message
+
+    assert trio.run(body) == "x" * 100_000

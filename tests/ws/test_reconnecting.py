@@ -1,0 +1,231 @@
+"""Reconnecting, in both worlds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from reqivo_core import hookimpl
+from reqivo_core.errors import ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
+from reqivo_ws.reconnecting import Reconnector
+from support.fixtures import Serve
+from support.frames import accept, answer_close, close_frame, expect_close, expect_frame, text
+from support.scripted import Peer, ScriptedServer
+from support.servers import WebSocketsServer
+from support.sockets import connected, make
+from support.world import World
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+QUICK = {"auto_reconnect": True, "reconnect_delay": 0.01}
+
+
+def ws_url(server: Any) -> str:
+    url: str = server.url("/")
+    return "ws" + url.removeprefix("http")
+
+
+def losing(message: str = "", code: int | None = None) -> Any:
+    """A script that sends a message and breaks off, by a close frame or by a reset."""
+
+    def script(peer: Peer) -> None:
+        accept(peer, text(message) if message else b"")
+        if code is None:
+            peer.fin()
+        else:
+            peer.send(close_frame(code))
+            peer.expect_close()
+
+    return script
+
+
+def staying(message: str) -> Any:
+    def script(peer: Peer) -> None:
+        accept(peer, text(message) + close_frame(1000))
+        peer.expect_close()
+
+    return script
+
+
+def refusing(status: int) -> Any:
+    return lambda peer: (peer.expect_request(), peer.respond(status))
+
+
+class Observer:
+    """Records what happens to reconnections."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    @hookimpl
+    def reqivo_trace(self, event: Any) -> None:
+        if event.name == "reconnect":
+            self.events.append(event)
+
+
+def test_w24_iteration_goes_on_across_reconnections(world: World, serve: Serve) -> None:
+    scripts = [losing("one"), refusing(503), losing("two", 1012), losing("three", 1001), losing(), staying("four")]
+    server = serve(scripts)
+    observer = Observer()
+    with world.client(plugins=[observer]) as client, connected(world, ws_url(server), client.session, **QUICK) as ws:
+        assert ws.messages() == ["one", "two", "three", "four"]
+    assert [event.state for event in observer.events] == [
+        *("started", "failed", "started", "complete"),
+        *("started", "complete"),
+        *("started", "complete"),
+        *("started", "complete"),
+    ]
+    assert [event.info["attempt"] for event in observer.events] == [1, 1, 2, 2, 1, 1, 1, 1, 2, 2]
+    delays = [event.info["delay"] for event in observer.events if event.state == "started"]
+    assert 0.005 <= delays[0] < delays[1] <= 0.02
+    assert "503" in observer.events[1].info["error"]
+
+
+def test_w24_after_the_last_attempt_the_original_error_comes_out(world: World, serve: Serve) -> None:
+    server = serve([losing("one"), refusing(503)])
+    with connected(world, ws_url(server), max_reconnect_attempts=2, **QUICK) as ws:
+        assert ws.recv() == "one"
+        for _ in range(2):
+            with pytest.raises(ConnectionClosedError, match="without a close frame") as caught:
+                ws.recv()
+            assert caught.value.code == 1006
+    assert "503" in caught.value.__notes__[0]
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_w24_what_will_not_change_is_not_tried_again(world: World, serve: Serve, status: int) -> None:
+    server = serve([losing("one"), refusing(status)])
+    with connected(world, ws_url(server), **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(HandshakeError) as caught:
+            ws.recv()
+    assert (caught.value.response.status_code, server.connections) == (status, 2)
+
+
+def test_w24_a_server_that_is_down_for_a_while(world: World) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+        pass
+    first = WebSocketsServer()
+    with first as server:
+        ws = make(world, ws_url(server), max_reconnect_attempts=None, **QUICK)
+        ws.connect()
+        ws.send("before")
+        assert ws.recv() == "before"
+    with pytest.raises(ReadTimeout):
+        ws.recv(timeout=0.1)
+    ws.close()
+    assert not ws.is_open
+
+
+@pytest.mark.parametrize("code", [1000, 1002, 1008, 4000])
+def test_w24_what_was_meant_is_accepted(world: World, serve: Serve, code: int) -> None:
+    server = serve([losing("one", code)])
+    with connected(world, ws_url(server), **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(ConnectionClosedOK if code == 1000 else ConnectionClosedError):
+            ws.recv()
+    assert server.connections == 1
+
+
+def test_send_waits_for_a_new_connection_and_sends_once(world: World, serve: Serve) -> None:
+    got: list[Any] = []
+
+    def second(peer: Peer) -> None:
+        accept(peer)
+        got.append(expect_frame(peer).payload)
+        answer_close(peer)
+
+    server: ScriptedServer = serve([losing("", 1012), second])
+    with connected(world, ws_url(server), **QUICK) as ws:
+        threading.Event().wait(0.05)  # the close frame comes, and nobody reads
+        ws.send("once")
+    assert got == [b"once"]
+
+
+def test_on_reconnect_may_subscribe_again(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("got " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    def subscribe(ws: Any) -> Any:
+        return ws.send("subscription")  # in the async world this is awaited
+
+    with connected(world, ws_url(serve([losing("one"), script])), on_reconnect=subscribe, **QUICK) as ws:
+        assert ws.messages() == ["one", "got subscription"]
+
+
+def test_a_timeout_ends_the_wait_but_not_the_attempts(world: World, serve: Serve) -> None:
+    server = serve([losing("one"), staying("two")])
+    with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.4) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(ReadTimeout):
+            ws.recv(timeout=0.05)
+        with pytest.raises(ReadTimeout):
+            ws.recv(timeout=0)
+        assert ws.recv(timeout=5) == "two"
+
+
+def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
+    server = serve([losing("one")])
+    with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=60) as ws:
+        assert ws.recv() == "one"
+        received, _ = ws.together(lambda w: w.recv(), lambda w: _closed_later(world, w))
+        assert isinstance(received, ConnectionClosedError)
+
+
+def _closed_later(world: World, ws: Any) -> Any:
+    if world.name == "async":
+        import asyncio
+
+        async def later() -> None:
+            await asyncio.sleep(0.1)
+            await ws.close()
+
+        return later()
+    threading.Event().wait(0.1)
+    return ws.close()
+
+
+def test_two_that_find_the_connection_lost_make_one_new(world: World, serve: Serve) -> None:
+    def second(peer: Peer) -> None:
+        accept(peer, text("a") + text("b"))
+        answer_close(peer)
+
+    server = serve([losing(), second])
+    with connected(world, ws_url(server), **QUICK) as ws:
+        assert sorted(ws.together(lambda w: w.recv(), lambda w: w.recv())) == ["a", "b"]
+    assert server.connections == 2
+
+
+def test_without_it_nothing_is_tried(world: World, serve: Serve) -> None:
+    server = serve(losing())
+    with connected(world, ws_url(server)) as ws, pytest.raises(ConnectionClosedError):
+        ws.recv()
+    assert server.connections == 1
+
+
+def test_a_restarted_server_goes_away_and_comes_back(world: World, serve: Serve) -> None:
+    def going_away(peer: Peer) -> None:
+        accept(peer)
+        assert expect_frame(peer).payload == b"one"
+        peer.send(text("one") + close_frame(1001))
+        expect_close(peer)
+
+    with connected(world, ws_url(serve([going_away, staying("two")])), **QUICK) as ws:
+        ws.send("one")
+        assert ws.messages() == ["one", "two"]
+
+
+def test_numbers_are_checked() -> None:
+    with pytest.raises(ValueError, match="reconnect_delay"):
+        Reconnector(-1, 5, None)
+    with pytest.raises(ValueError, match="max_reconnect_attempts"):
+        Reconnector(1, -5, None)

@@ -1,0 +1,85 @@
+"""WebSocket: messages both ways, latency, and a connection that comes back."""
+
+from typing import Any
+
+from steps import Step, expect
+
+from reqivo import AsyncReqivo, Reqivo
+
+MESSAGES = ["text", b"\x00\x01\x02", "long " * 50_000]
+
+
+def _url(session: Any) -> str:
+    return f"{session.base_url}".replace("http", "ws", 1).rstrip("/") + "/socket"
+
+
+def echo(session: Reqivo) -> str:
+    heard = []
+    with session.websocket(_url(session)) as socket:
+        for message in MESSAGES:
+            socket.send(message)
+            heard.append(socket.recv(timeout=10))
+    return _heard(heard, socket)
+
+
+async def echo_async(session: AsyncReqivo) -> str:
+    heard = []
+    async with session.websocket(_url(session)) as socket:
+        for message in MESSAGES:
+            await socket.send(message)
+            heard.append(await socket.recv(timeout=10))
+    return _heard(heard, socket)
+
+
+def _heard(heard: list[Any], socket: Any) -> str:
+    expect(heard == MESSAGES, "something else came back")
+    expect(socket.close_code == 1000, f"it was closed by {socket.close_code}")
+    return f"{len(heard)} messages, closed by {socket.close_code}"
+
+
+def latency(session: Reqivo) -> str:
+    with session.websocket(_url(session)) as socket:
+        return _latency([socket.ping() for _ in range(5)])
+
+
+async def latency_async(session: AsyncReqivo) -> str:
+    async with session.websocket(_url(session)) as socket:
+        return _latency([await socket.ping() for _ in range(5)])
+
+
+def _latency(seconds: list[float]) -> str:
+    expect(all(0 < one < 10 for one in seconds), f"latencies: {seconds}")
+    return f"{min(seconds) * 1000:.1f} ms is the best of 5"
+
+
+def _reconnecting(back: list[Any]) -> dict[str, Any]:
+    return {"auto_reconnect": True, "reconnect_delay": 0.05, "on_reconnect": back.append}
+
+
+def reconnect(session: Reqivo) -> str:
+    back: list[Any] = []
+    with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
+        first = socket.recv(timeout=10)
+        socket.send("bye")  # upon which the server leaves
+        return _reconnected([first, socket.recv(timeout=10)], back)
+
+
+async def reconnect_async(session: AsyncReqivo) -> str:
+    back: list[Any] = []
+    async with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
+        first = await socket.recv(timeout=10)
+        await socket.send("bye")
+        return _reconnected([first, await socket.recv(timeout=10)], back)
+
+
+def _reconnected(heard: list[Any], back: list[Any]) -> str:
+    expect(heard == ["welcome", "welcome"], f"{heard} came")
+    expect(len(back) == 1, f"it connected again {len(back)} times")
+    return "the server left; welcomed back"
+
+
+STEPS = [
+    Step("echo: text, binary, 250 kB", echo, echo_async),
+    Step("latency", latency, latency_async),
+    Step("reconnecting", reconnect, reconnect_async),
+]
