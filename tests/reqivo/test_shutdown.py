@@ -121,38 +121,6 @@ def test_a_child_keeps_its_hands_off_a_response_of_its_parent(serve: Serve, auth
     assert server.connections == 1
 
 
-def test_forks_beside_busy_threads(live: tuple[Any, Session]) -> None:
-    server, session = live
-    stop = threading.Event()
-    failures: list[BaseException] = []
-
-    def work(name: int) -> None:
-        number = 0
-        try:
-            while not stop.is_set():
-                number += 1
-                target = f"/{name}/{number}"
-                assert session.get(server.url(target)).text.endswith(f" {target}")
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-
-    def child() -> str:
-        return ",".join(session.get(server.url(f"/child/{number}")).text.partition(" ")[2] for number in range(2))
-
-    try:
-        said = [in_child(child) for _ in range(8)]
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(10)
-    assert said == ["/child/0,/child/1"] * 8
-    assert not failures
-
-
 def test_an_async_session_in_a_child(serve: Serve) -> None:
     server = serve(echo_target)
     session = AsyncSession(timeout=5)
