@@ -272,6 +272,7 @@ def test_an_end_while_idle_is_seen(world, config):
             server.serve = (lambda c: c.unwrap()) if is_announced else (lambda c: None)
             stream = await dial(world, server.address, config)
             await until(stream.is_readable, world)
+            assert stream.is_readable()
             stream.close()
 
     with TlsServer() as server:
