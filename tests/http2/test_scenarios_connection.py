@@ -593,3 +593,51 @@ def test_closing_says_goodbye(h2line: Callable) -> None:
     line.client.call(lambda session: session.close())
     line.server.wait_for_closed(1)
     assert not line.server.errors
+
+
+def test_a_connection_that_is_reset_while_idle_is_not_used_again(h2line: Callable) -> None:
+    gone = threading.Event()
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.respond(server.expect_request(), 200, b"first")
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)
+        server.peer.rst()
+        gone.set()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve()
+
+    line = h2line(script, second)
+    assert line.body() == b"first"
+    assert gone.wait(5)
+    assert line.client.read(line.post("/second", body=b"x")) == b"/second"
+    assert line.server.connections == 2
+
+
+def test_a_ping_that_is_not_answered(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.respond(server.expect_request())
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)
+        server.acknowledges = False
+        server.expect(frames.PingFrame)
+        server.expect(frames.PingFrame)
+
+    line = h2line(script)
+    line.get()
+    with pytest.raises(ReadTimeout, match="did not answer a PING"):
+        line.client.call(lambda session: session.ping(line.url(), timeout=Timeout(read=0.1)))
+    with pytest.raises(ServerDisconnected):  # the server leaves instead of answering
+        line.client.call(lambda session: session.ping(line.url(), timeout=5))
+    assert line.session.pool.connections() == []
+
+
+def test_an_upgrade_meets_a_server_that_leaves(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.expect_preface()
+
+    line = h2line(script)
+    line.fails(ServerDisconnected, extensions={"upgrade": "websocket"})
+    assert line.session.pool.connections() == []

@@ -217,3 +217,29 @@ def test_tls_through_a_tunnel(h2line: Callable, authority: Any) -> None:
     stream = response.extensions["network_stream"]
     with pytest.raises(TlsError, match="does not speak TLS"):
         line.drive(stream.start_tls(TlsConfig(), "far.example", ["h2"], 5))
+
+
+def test_a_tunnel_gives_credit_as_it_is_read(h2line: Callable) -> None:
+    total = 600_000
+
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        window, sent = server.settings[frames.SettingsFrame.INITIAL_WINDOW_SIZE], 0
+        while sent < total:
+            size = min(16384, window, total - sent)
+            if size:
+                server.send_frame(server.data(request, b"x" * size))
+                window, sent = window - size, sent + size
+            else:
+                update = server.expect(frames.WindowUpdateFrame, lambda frame: frame.stream_id == request.stream_id)
+                window += update.window_increment
+        server.expect_close()
+
+    line = h2line(script)
+    _, stream = opened(line)
+    received = 0
+    while received < total:
+        received += len(line.drive(stream.read(5000, 5)))
+    stream.close()
+    assert received == total

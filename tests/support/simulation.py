@@ -148,7 +148,9 @@ class Simulation(Runtime):
         return SimulatedWaiter(self)
 
     async def sleep(self, seconds: float) -> None:
-        await SimulatedWaiter(self).wait(seconds)
+        pause = SimulatedWaiter(self)
+        pause.is_ready = not seconds
+        await _Suspension(pause, self.end(seconds))
 
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
         raise NotImplementedError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reqivo_core.errors import InvalidRequest, excerpt
 from reqivo_core.headers import Headers, checked_value
+from reqivo_http2.response_fields import is_name
 
 if TYPE_CHECKING:
     from reqivo_core.messages import Request
@@ -19,20 +20,14 @@ _DROPPED = frozenset(
     {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host", "http2-settings"}
 )
 _SECRET = frozenset({"authorization", "proxy-authorization"})
-_UNCACHED = _SECRET | {"cookie", "sec-websocket-key"}
-_HANDSHAKE_ONLY = frozenset({"sec-websocket-key"})
+_HANDSHAKE_ONLY = frozenset({b"sec-websocket-key"})
 _NO_TRAILERS = frozenset({"content-length", "host", "authorization", "content-type", "content-encoding", "te"})
 _SHORT_COOKIE = 20
 """Octets of a cookie so short that it could be guessed through what compression makes of it (RFC 7541 §7.1.3)."""
 _is_length = re.compile(r"[0-9]{1,19}").fullmatch
 _is_target = re.compile(r"[\x21-\x7e]+").fullmatch
 _ENTRY_OVERHEAD = 32
-_CACHE_SIZE = 512
-_LARGEST_CACHED = 256
 _LONG_PATH = 64
-
-_cache: dict[tuple[str, str], OutgoingFields] = {}
-"""Lines that were encoded before: a session's own are the same ones in every request."""
 
 
 class OutgoingHead:
@@ -45,9 +40,10 @@ class OutgoingHead:
         trailers: To be sent after the body; None for none.
         is_tunnel: Whether a 2xx opens a tunnel (CONNECT).
         protocol: The protocol of an extended CONNECT; None otherwise.
+        size: Its size as a header list.
     """
 
-    __slots__ = ("awaits_continue", "fields", "is_tunnel", "length", "protocol", "trailers")
+    __slots__ = ("awaits_continue", "fields", "is_tunnel", "length", "protocol", "size", "trailers")
 
     def __init__(self) -> None:
         self.fields: OutgoingFields = []
@@ -56,11 +52,41 @@ class OutgoingHead:
         self.trailers: OutgoingFields | None = None
         self.is_tunnel = False
         self.protocol: str | None = None
+        self.size = 0
 
-    @property
-    def size(self) -> int:
-        """Its size as a header list (RFC 9113 §10.5.1)."""
-        return sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value, _ in self.fields)
+
+class _Fields:
+    """What a request's own field lines say; made once for all requests that share them.
+
+    Attributes:
+        fields: The fields to send.
+        size: Their size as a header list.
+        host: The value of Host.
+        declared: The value of Content-Length.
+        awaits_continue: Whether ``Expect: 100-continue`` is among them.
+    """
+
+    __slots__ = ("awaits_continue", "declared", "fields", "host", "size")
+
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        self.fields: OutgoingFields = []
+        self.host: str | None = None
+        self.declared: str | None = None
+        self.awaits_continue = False
+        for name, value in lines:
+            self._take(name.lower(), value)
+        self.size = _size(self.fields)
+
+    def _take(self, name: str, value: str) -> None:
+        if name == "host":
+            self.host = value
+        elif name == "content-length":
+            if self.declared is not None:
+                raise InvalidRequest("header Content-Length: give it once")
+            self.declared = value
+        else:
+            self.awaits_continue |= name == "expect" and value.lower() == "100-continue"
+            self.fields += _encoded(name, value)
 
 
 def build_head(request: Request) -> OutgoingHead:
@@ -73,61 +99,43 @@ def build_head(request: Request) -> OutgoingHead:
         InvalidRequest: It contradicts itself or cannot be sent.
     """
     head = OutgoingHead()
-    fields = head.fields
-    host: str | None = None
-    declared: str | None = None
+    given = request.headers.derived(_Fields)
+    fields = given.fields
     extensions = request.extensions
     upgrade = extensions.get("upgrade") if extensions else None
-    for line in request.headers.lines:
-        known = _cache.get(line)
-        if known is not None:
-            fields += known
-            continue
-        name = line[0].lower()
-        if name == "host":
-            host = line[1]
-        elif name == "content-length":
-            if declared is not None:
-                raise InvalidRequest("header Content-Length: give it once")
-            declared = line[1]
-        elif name == "expect" and line[1].lower() == "100-continue":
-            head.awaits_continue = True
-            fields.append((b"expect", b"100-continue", False))
-        elif not (upgrade and name in _HANDSHAKE_ONLY):
-            fields += _encoded(line, name)
-    head.length = _length(request, declared)
-    if head.length is not None and (head.length or request.method in _BODY_EXPECTED):
-        fields.append((b"content-length", b"%d" % head.length, False))
-    if head.length == 0:
-        head.awaits_continue = False
+    if upgrade:
+        fields = [field for field in fields if field[0] not in _HANDSHAKE_ONLY]
     if extensions and extensions.get("trailers"):
         head.trailers = _trailers(extensions["trailers"])
-    head.fields = _pseudo_fields(request, head, host, upgrade) + fields
+    own = _pseudo_fields(request, head, given.host, upgrade)
+    length = head.length = _length(request, given.declared)
+    head.awaits_continue = given.awaits_continue and length != 0
+    head.size = given.size + _size(own)
+    head.fields = own + fields
+    if length is not None and (length or request.method in _BODY_EXPECTED):
+        head.fields.append((b"content-length", b"%d" % length, False))
     return head
 
 
-def _encoded(line: tuple[str, str], name: str) -> OutgoingFields:
+def _size(fields: OutgoingFields) -> int:
+    """The size of a header list (RFC 9113 §10.5.1)."""
+    return sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value, _ in fields)
+
+
+def _encoded(name: str, value: str) -> OutgoingFields:
     """A line as octets; several for a cookie, which compresses better in crumbs (RFC 9113 §8.2.3)."""
-    value = line[1]
     if name in _DROPPED or (name == "te" and value.lower() != "trailers"):
-        encoded: OutgoingFields = []
-    else:
-        try:
-            octets = value.encode("latin-1")
-            label = name.encode("ascii")
-        except UnicodeEncodeError as error:
-            raise InvalidRequest(f"header {name}: it holds characters beyond Latin-1; encode them first") from error
-        if _has_control(octets):  # the last door, for what came round Headers' own check
-            raise InvalidRequest(f"header {name}: its value holds a control character")
-        if name == "cookie":
-            encoded = [(label, crumb, len(crumb) < _SHORT_COOKIE) for crumb in octets.split(b"; ") if crumb]
-        else:
-            encoded = [(label, octets, name in _SECRET)]
-    if len(value) <= _LARGEST_CACHED and name not in _UNCACHED:
-        if len(_cache) >= _CACHE_SIZE:
-            _cache.clear()
-        _cache[line] = encoded
-    return encoded
+        return []
+    try:
+        octets = value.encode("latin-1")
+        label = name.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"header {excerpt(name)}: it holds characters that cannot be sent; encode them") from error
+    if _has_control(octets) or not is_name(label):  # the last door, for what came round Headers' own check
+        raise InvalidRequest(f"header {excerpt(name)}: a control character, or a name that is none; nothing was sent")
+    if name == "cookie":
+        return [(label, crumb, len(crumb) < _SHORT_COOKIE) for crumb in octets.split(b"; ") if crumb]
+    return [(label, octets, name in _SECRET)]
 
 
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
@@ -204,5 +212,5 @@ def _trailers(given: object) -> OutgoingFields:
         lower = name.lower()
         if lower in _NO_TRAILERS or lower in _DROPPED:
             raise InvalidRequest(f"extensions['trailers']: {lower} must not stand there (RFC 9110 §6.5.1)")
-        encoded += _encoded((name, value), lower)
+        encoded += _encoded(lower, value)
     return encoded

@@ -16,7 +16,8 @@ from reqivo_http2.faults import StreamFault, headers_too_large
 if TYPE_CHECKING:
     from reqivo_core.headers import RawHeaders
 
-_is_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+is_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+"""Tell whether octets are a field name (RFC 9113 §8.2.1)."""
 _bad_in_values = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\n[ \t]|[ \t]\n").search
 _is_length = re.compile(rb"[0-9]{1,19}").fullmatch
 _CONNECTION_FIELDS = frozenset(
@@ -63,7 +64,7 @@ def check_fields(fields: RawHeaders, max_size: int, max_fields: int, what: str) 
 
 
 def _check_name(name: bytes, what: str) -> None:
-    if not _is_name(name):
+    if not is_name(name):
         if name[:1] == b":":
             raise malformed(f"{what} with a pseudo-field where none may be: {excerpt(name)}")
         raise malformed(f"{what} with the field name {excerpt(name)}")
