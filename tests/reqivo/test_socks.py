@@ -143,7 +143,7 @@ def test_a_host_name_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize(("timeout", "error"), [((0.05, None), ConnectTimeout), (0.05, (ConnectTimeout, TotalTimeout))])
 def test_a_silent_proxy_is_given_up(world: World, timeout: Any, error: Any) -> None:
-    with SocksServer(stall=True) as proxy, world.client(proxy=url_of(proxy), timeout=timeout) as client:
+    with SocksServer(stall="greeting") as proxy, world.client(proxy=url_of(proxy), timeout=timeout) as client:
         with pytest.raises(error):
             client.get("http://example.com/")
         assert client.session.pool.active == 0

@@ -145,9 +145,9 @@ class Dialer:
         if isinstance(error, ConnectTimeout | PoolTimeout):
             return error
         seconds = exchange.deadline.timeout.connect or 0.0
-        return ConnectTimeout(
-            f"no connection to {origin} within {seconds:g} s: {error}", phase=error.phase or "connect"
-        )
+        # A TotalTimeout is here that of connecting, which tells nothing more.
+        why = "" if isinstance(error, TotalTimeout) else f": {error}"
+        return ConnectTimeout(f"no connection to {origin} within {seconds:g} s{why}", phase=error.phase or "connect")
 
     async def _dial_stream(
         self,
