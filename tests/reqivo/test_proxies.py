@@ -31,15 +31,22 @@ def test_a_tunnel_is_made_once_and_used_again(
     assert proxy.requests[0].all("proxy-authorization") == [SECRET]
 
 
+@pytest.fixture(params=["http-proxy", "https-proxy"])
+def proxy_tls(request: pytest.FixtureRequest, authority: Authority) -> Any:
+    """How the proxy is spoken to."""
+    return authority.server_context() if request.param == "https-proxy" else None
+
+
 @pytest.mark.parametrize("extra", SURPLUS)
 def test_octets_that_come_with_the_tunnel_are_an_error(
-    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, extra: bytes
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, proxy_tls: Any, extra: bytes
 ) -> None:
-    proxy = make_proxy(extra=extra)
+    proxy = make_proxy(extra=extra, tls=proxy_tls)
     with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
-        with pytest.raises(ProxyError):
+        with pytest.raises(ProxyError, match="into the tunnel"):
             client.get(tls_server.url("/echo/1"))
         assert client.session.pool.active == 0
+        assert client.get(tls_server.url("/echo/2"), proxy=None).status_code == 200
 
 
 REFUSALS = [
@@ -53,10 +60,10 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "headers"), REFUSALS)
 def test_a_refused_tunnel_is_the_proxys_answer_not_the_origins(
-    world: World, make_proxy: Any, status: int, headers: Any
+    world: World, make_proxy: Any, authority: Authority, proxy_tls: Any, status: int, headers: Any
 ) -> None:
-    proxy = make_proxy(refuse=response(status, b"a login page", headers))
-    with world.client(proxy=proxy.proxy_url) as client:
+    proxy = make_proxy(refuse=response(status, b"a login page", headers), tls=proxy_tls)
+    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
         with pytest.raises(ProxyError, match=str(status)) as caught:
             client.get("https://example.com/")
         assert (caught.value.status, caught.value.phase, client.session.pool.active) == (status, "proxy", 0)

@@ -203,7 +203,9 @@ async def open_tunnel(transport: Transport, proxy: Proxy, origin: Origin, exchan
                 status=response.status,
             )
         if stream.is_readable():
-            raise ProxyError(f"proxy {proxy.url.redacted} sent octets into the tunnel to {target} before we did")
+            raise ProxyError(
+                f"proxy {proxy.url.redacted} sent octets into the tunnel to {target}, or its end, before we did"
+            )
     except BaseException as error:
         transport.close()
         if isinstance(error, RequestError) and not isinstance(error, ProxyError | TimeoutError):
