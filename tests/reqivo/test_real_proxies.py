@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import reqivo
-from reqivo import ConnectError, ProxyError
+from reqivo import ConnectError, Proxy, ProxyError
 from support.certs import Authority
 from support.servers import AsgiServer
 from support.world import World
@@ -61,7 +61,7 @@ def proxy(request: pytest.FixtureRequest, ports: dict[str, int]) -> str:
 
 @pytest.fixture
 def options(authority: Authority, proxy: str) -> dict[str, Any]:
-    return {"proxy": proxy, "verify": str(authority.path), "timeout": 10}
+    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 10}
 
 
 def test_plain_text(world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None) -> None:
@@ -106,7 +106,7 @@ def test_ipv6(world: World, options: dict[str, Any]) -> None:
 def test_a_wrong_password(
     world: World, h2_server: AsgiServer, options: dict[str, Any], proxy: str, no_leaks: None, userinfo: str
 ) -> None:
-    stranger = proxy.replace("me:secret@", userinfo)
+    stranger = Proxy.of(proxy.replace("me:secret@", userinfo), verify=options["verify"])
     with world.client(**options) as client:
         for _ in range(2):
             with pytest.raises(ProxyError) as caught:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reqivo import Limits, Timeout, TotalTimeout, WriteTimeout
+from reqivo import Limits, Proxy, Timeout, TotalTimeout, WriteTimeout
 from support.certs import Authority
 from support.fixtures import MakeProxy
 from support.messages import response
@@ -54,7 +54,8 @@ def test_a_proxy_that_does_not_answer(
     world: World, make_proxy: MakeProxy, authority: Authority, no_leaks: None, secure: bool, scheme: str
 ) -> None:
     proxy = make_proxy(tls=authority.server_context() if secure else None, stall=True)
-    with world.client(proxy=proxy.proxy_url, timeout=PATIENT, verify=str(authority.path)) as client:
+    described = Proxy.of(proxy.proxy_url, verify=str(authority.path))
+    with world.client(proxy=described, timeout=PATIENT, verify=str(authority.path)) as client:
         error = is_over(client, f"{scheme}://example.com/")
     assert [seen.method for seen in proxy.requests] == ["CONNECT" if scheme == "https" else "GET"]
     assert error.phase
@@ -79,7 +80,7 @@ def halved(peer: Peer) -> None:
 @pytest.mark.parametrize("script", [interim, dripped, halved])
 def test_a_tunnel_that_never_stands(stage: Stage, script: Callable[[Peer], None]) -> None:
     proxy = stage.server(script)
-    with stage.client(proxy=proxy.url(), timeout=PATIENT) as client:
+    with stage.client(proxy=Proxy.of(proxy.url(), verify=stage.verify), timeout=PATIENT) as client:
         is_over(client, "https://example.com/")
 
 
@@ -91,7 +92,7 @@ def test_a_secure_proxy_that_stalls_in_its_handshake(world: World, serve: Any, n
         peer.expect_close()
 
     proxy = serve(script)
-    with world.client(proxy=f"https://127.0.0.1:{proxy.port}", timeout=PATIENT, verify=False) as client:
+    with world.client(proxy=f"https://127.0.0.1:{proxy.port}", timeout=PATIENT) as client:
         is_over(client, "http://example.com/")
         proxy.wait_for_closed(1)
 

@@ -40,6 +40,7 @@ from reqivo_core.response import Response
 from reqivo_core.routes import Proxy
 from reqivo_core.session import Session
 from reqivo_core.timeouts import Timeout
+from reqivo_core.tls_config import TlsConfig
 from reqivo_core.urls import URL, Origin
 from reqivo_core.version import __version__
 
@@ -74,6 +75,7 @@ __all__ = [
     "SessionOptions",
     "Sleep",
     "Timeout",
+    "TlsConfig",
     "TraceEvent",
     "Transport",
     "TransportContext",

@@ -77,6 +77,7 @@ from reqivo_core import (
     ReadBody,
     Sleep,
     Timeout,
+    TlsConfig,
     __version__,
     hookimpl,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "Timeout",
     "TimeoutError",
     "TimeoutException",
+    "TlsConfig",
     "TlsError",
     "TooManyRedirects",
     "TotalTimeout",
