@@ -43,6 +43,7 @@ def explained(error: BaseException, request: Request, exchange: Exchange) -> Bas
         total = exchange.deadline.expired()
         total.args = (f"{total}, while: {error.args[0]}",)
         total.phase = error.phase
+        total.request = error.request
         total.__cause__ = error
         error = total
     if error.request is None:

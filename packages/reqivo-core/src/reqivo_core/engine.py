@@ -236,7 +236,12 @@ class Engine(Generic[R]):
         history: list[R] = []
         while True:
             send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
-            response = await send(request, plan, exchange, started)
+            try:
+                response = await send(request, plan, exchange, started)
+            except RequestError as error:
+                if error.request is None:
+                    error.request = request  # that of this hop
+                raise
             response.history = list(history)
             if not plan.follow_redirects or not is_redirect(response.status_code, response.headers):  # type: ignore[attr-defined]  # every response has headers
                 return response
