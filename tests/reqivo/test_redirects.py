@@ -235,7 +235,12 @@ def test_the_body_of_a_redirect_is_not_decoded(stage: Stage) -> None:  # D5
 
 
 def test_an_error_names_the_hop_that_failed(stage: Stage) -> None:
-    server = stage.server(answers(to("/there", 307)))
+    def script(peer: Peer) -> None:
+        peer.expect_request()
+        peer.send(to("/there", 307))
+        peer.expect_request()
+
+    server = stage.server(script)
     with stage.client() as client:
         with pytest.raises(ServerDisconnected) as caught:
             client.post(server.url("/"), body=b"x")
