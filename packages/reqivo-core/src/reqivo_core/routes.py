@@ -77,7 +77,7 @@ class Route:
     Attributes:
         tls: What is wanted of TLS.
         proxy: The proxy between, if any.
-        local_address: The local IP address to connect from.
+        local_address: The local IP address to connect from, or the name of a network interface.
         socket_path: A Unix socket to connect to instead of the origin's address.
         http1: Whether HTTP/1.1 may be spoken.
         http2: None if it may, True if it must, False if it must not.
