@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reqivo import exceptions
-from reqivo.exceptions import *  # noqa: F403  # all of them: that module says which there are
+from reqivo.exceptions import AddressRefused
 from reqivo.messages import Request, Response
 from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
 from reqivo.session import Session
@@ -35,6 +35,8 @@ from reqivo_core import (
     __version__,
     hookimpl,
 )
+from reqivo_core import errors as _errors
+from reqivo_core.errors import *  # noqa: F403  # all of them; not by `exceptions`, whose list mypy does not see through
 
 if TYPE_CHECKING:
     from reqivo.address_guard import AddressGuard
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddressGuard",
+    "AddressRefused",
     "AsyncClient",
     "AsyncReqivo",
     "AsyncResponse",
@@ -98,7 +101,7 @@ __all__ = [
     "stream",
     "with_progress",
 ]
-__all__ += exceptions.__all__
+__all__ += _errors.__all__
 
 _LAZY = {
     "AddressGuard": ("reqivo.address_guard", "AddressGuard"),
