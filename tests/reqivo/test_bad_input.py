@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 import reqivo
-from reqivo import AsyncSession, InvalidRequest, InvalidURL, Session, UnsupportedProtocol
+from reqivo import AsyncSession, InvalidRequest, InvalidURL, Proxy, Session, UnsupportedProtocol
+from support.certs import Authority
 from support.scenarios import FOLLOW_UP, Stage, serve_on
+from support.servers import AsgiServer
 from support.steps import count_steps
 from support.world import World
 
@@ -65,6 +68,70 @@ def test_nothing_is_smuggled(stage: Stage, place: str, text: str) -> None:  # A1
     assert "secret" not in str(caught.value)
     assert server.connections == 0 or place in ("upgrade", "target", "trailer name", "trailer value", "host")
     assert server.requests == []
+
+
+@pytest.mark.parametrize("text", SMUGGLERS.values(), ids=SMUGGLERS)
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in ("upgrade", "connection")])
+def test_nothing_is_smuggled_in_http2(
+    world: World, h2_server: AsgiServer, authority: Authority, no_leaks: None, place: str, text: str
+) -> None:  # A18
+    """Neither upgrades nor Connection are known there."""
+    with pytest.raises(InvalidRequest) as caught:
+        options = PLACES[place](text)
+        session_options = options.pop("session", {})
+        with world.client(verify=str(authority.path), http2=True, timeout=5, **session_options) as client:
+            client.post(h2_server.url("/echo/smuggled"), **options)
+    assert str(caught.value).isprintable()
+    assert "secret" not in str(caught.value)
+
+
+WS_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "header value": lambda text: {"headers": {"X": text}},
+    "header name": lambda text: {"headers": {text: "x"}},
+    "host": lambda text: {"headers": {"Host": text}},
+    "origin": lambda text: {"headers": {"Origin": text}},
+    "subprotocol": lambda text: {"subprotocols": [text]},
+}
+
+
+@pytest.mark.parametrize("text", SMUGGLERS.values(), ids=SMUGGLERS)
+@pytest.mark.parametrize("place", WS_PLACES)
+@pytest.mark.parametrize("http2", [False, True])
+def test_nothing_is_smuggled_into_a_handshake(
+    world: World, h2_server: AsgiServer, authority: Authority, no_leaks: None, place: str, text: str, http2: bool
+) -> None:  # A18
+    with world.client(verify=str(authority.path), http2=http2, timeout=5) as client:
+        with pytest.raises(InvalidRequest) as caught:
+            url = h2_server.url("/ws/echo", scheme="wss")
+            with world.entered(client.session.websocket(url, **WS_PLACES[place](text))):
+                pass
+        assert str(caught.value).isprintable()
+        assert client.session.pool.active == 0
+
+
+@pytest.mark.parametrize("text", SMUGGLERS.values(), ids=SMUGGLERS)
+@pytest.mark.parametrize("place", ["header name", "header value", "user", "password", "tuple"])
+def test_nothing_is_smuggled_to_a_proxy(stage: Stage, place: str, text: str) -> None:  # A18
+    """Neither with CONNECT nor with a request to be forwarded."""
+    proxy = stage.server(serve_on)
+    encoded = "".join(f"%{octet:02X}" for octet in text.encode())
+    for scheme in ("http", "https"):
+        with pytest.raises((InvalidRequest, InvalidURL)) as caught, stage.client() as client:
+            described = Proxy.of(proxy.url(""), verify=stage.verify)
+            match place:
+                case "header name":
+                    described = Proxy.of(proxy.url(""), headers={text: "x"})
+                case "header value":
+                    described = Proxy.of(proxy.url(""), headers={"X": text})
+                case "user":
+                    described = Proxy.of(proxy.url("").replace("://", f"://{encoded}:secret@"), verify=stage.verify)
+                case "password":
+                    described = Proxy.of(proxy.url("").replace("://", f"://me:{encoded}@"), verify=stage.verify)
+                case _:  # one that was made without any check
+                    described = dataclasses.replace(described, headers=(("X", text),))
+            client.get(f"{scheme}://origin.test/", proxy=described)
+        assert str(caught.value).isprintable() and "secret" not in str(caught.value)
+    assert proxy.requests == []
 
 
 @pytest.mark.parametrize("place", ["upgrade", "target", "trailer name"])

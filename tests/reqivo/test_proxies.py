@@ -232,14 +232,17 @@ def test_a_client_certificate_is_shown_to_whom_it_is_meant_for(world: World, ser
     assert [certificate is not None for certificate in shown] == [False, True]
 
 
-def test_what_only_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
+def test_what_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
     server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
     proxy = make_proxy({"example.com": server.address}, auth=AUTH)
     described = Proxy.of(proxy.proxy_url, headers={"X-Tenant": "t"})
     assert "s3cr3t" not in repr(described)
     with world.client(proxy=described, verify=str(authority.path)) as client:
         assert client.get("https://example.com/").status_code == 200
+        for headers in ({"X-Tenant": "mine"}, {}):
+            assert client.get("http://nowhere.test/", headers=headers).status_code == 502
     assert (proxy.requests[0].header("x-tenant"), server.requests[0].header("x-tenant")) == ("t", "")
+    assert [seen.header("x-tenant") for seen in proxy.requests[1:]] == ["mine", "t"]
     assert proxy.requests[0].all("proxy-authorization") == [SECRET]
 
 

@@ -26,7 +26,7 @@ from reqivo_core.timeouts import Deadline
 from reqivo_core.tracing import send_traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from reqivo_core.cookies import CookieJar
     from reqivo_core.interfaces import Flow, Runtime, Trace
@@ -421,15 +421,15 @@ class Engine(Generic[R]):
             given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
             cookies = self._jar.header_for(request.url, not plan.has_crossed, without=own)
-        proxy = key.route.proxy if key.origin.scheme == "http" and not key.route.is_tunnelled else None
-        secret = authorization(proxy) if proxy is not None and proxy.url.scheme in ("http", "https") else None
-        if cookies is None and secret is None:
+        lines = _for_proxy(key) if key.route.proxy is not None else ()
+        if cookies is None and not lines:
             return request
         wire = request.copy()
         if cookies is not None:
             wire.headers["Cookie"] = f"{given}; {cookies}" if given else cookies
-        if secret is not None and "proxy-authorization" not in wire.headers:
-            wire.headers["Proxy-Authorization"] = secret
+        for name, value in lines:
+            if name not in wire.headers:
+                wire.headers[name] = value
         return wire
 
     def _received(
@@ -475,6 +475,16 @@ class Engine(Generic[R]):
         event = TraceEvent(name, state, self._runtime.now(), info)
         for hook in self._plugins.trace:
             hook(event)
+
+
+def _for_proxy(key: ConnectionKey) -> Sequence[tuple[str, str]]:
+    """The field lines that a proxy is told with each request that it forwards; a tunnel's are told when it is made."""
+    proxy = key.route.proxy
+    is_forwarded = key.origin.scheme == "http" and not key.route.is_tunnelled
+    if proxy is None or not is_forwarded or proxy.url.scheme not in ("http", "https"):
+        return ()
+    secret = authorization(proxy)
+    return proxy.headers if secret is None else (*proxy.headers, ("Proxy-Authorization", secret))
 
 
 def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:

@@ -28,7 +28,7 @@ class Proxy:
         url: Where it is, without credentials.
         username: For Basic authentication to it.
         password: Likewise.
-        headers: Further field lines for it alone.
+        headers: Further field lines for it, with CONNECT or with each request that it forwards (and may forward whole).
         tls: What is wanted of TLS to an ``https://`` proxy, apart from what is wanted of the origin's.
     """
 
@@ -52,7 +52,7 @@ class Proxy:
 
         Args:
             url: Where it is, with or without credentials; ``host:port`` means ``http://``.
-            headers: Further field lines for it alone.
+            headers: Further field lines for it.
             verify: How an ``https://`` proxy's certificate is verified, as ``verify=`` of a session says for origins.
             cert: The client's certificate that such a proxy is shown.
             trust_env: Whether the environment names its authorities.

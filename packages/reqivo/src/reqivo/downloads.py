@@ -158,7 +158,7 @@ class Download:
         found = _content_range(response.headers.get("content-range", ""))
         if found is None or found[1] is None or int(found[1]) != asked or asked == 0:
             raise RemoteProtocolError(
-                f"{response.url.redacted} answered with another part than the one from octet {asked} on",
+                f"the server answered with another part than the one from octet {asked} on",
                 request=response.request,
                 phase="body",
             )

@@ -235,7 +235,7 @@ class BaseEventStream(Generic[S]):
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             raise DecodeError(
-                f"{response.url.redacted} answered {response.status_code} with {excerpt(kind)} where "
+                f"the server answered {response.status_code} with {excerpt(kind)} where "
                 "text/event-stream was asked for",
                 request=response.request,
                 phase="body",
