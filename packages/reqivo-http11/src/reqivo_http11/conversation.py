@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import ReadError, ReadTimeout, RequestError, WriteError, WriteTimeout
-from reqivo_core.headers import Headers
 from reqivo_http11.framing import READ_SIZE, disconnected
 
 if TYPE_CHECKING:
@@ -187,6 +186,6 @@ class Conversation:
                 self._may_continue = True
             inform = self._request.extensions.get("on_informational")
             if inform is not None:
-                inform(head.status, Headers.from_raw(head.fields))
+                inform(head.status, head.headers)
             data = receiver.rest
         return None

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import LocalProtocolError, ServerDisconnected
-from reqivo_core.headers import Headers
 from reqivo_core.interfaces import IncomingResponse, Transport
 from reqivo_http11.codec import VARIABLE, load_codec
 from reqivo_http11.conversation import Conversation
@@ -144,9 +143,9 @@ class Http11Transport(Transport):
             body = Http11Body(receiver.body(), receiver.take_rest(), self._stream, exchange, self._end_exchange)
         return IncomingResponse(
             head.status,
-            head.reason.decode("latin-1"),
+            head.reason,
             _VERSIONS[head.version],
-            Headers.from_raw(head.fields),
+            head.headers,
             body,
             extensions,
         )
