@@ -11,7 +11,7 @@ from reqivo_core.auth import BasicAuth, BearerAuth, to_flow
 from reqivo_core.content import UNSET, build_content
 from reqivo_core.cookies import CookieJar, encode_cookies
 from reqivo_core.dialing import Dialer
-from reqivo_core.engine import READ_NOTHING, Engine, Plan
+from reqivo_core.engine import Engine
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
@@ -23,6 +23,7 @@ from reqivo_core.options import (
     SessionOptions,
     checked,
 )
+from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
@@ -374,8 +375,7 @@ class BaseSession(Generic[ResponseT]):
         return Router(route, self._plan.router.select_proxy)
 
     def _make_response(self, *parts: Any) -> Any:
-        request, incoming, body, exchange, started = parts
-        response = self._response_class(request, incoming, body, exchange, self._runtime.now() - started)
+        response = self._response_class(*parts)
         response._default_encoding = self._default_encoding
         response._json_decoder = self._decoder
         return response

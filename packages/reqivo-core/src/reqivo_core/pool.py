@@ -28,6 +28,11 @@ Dial = Callable[[Callable[[], None]], Coroutine[Any, Any, "Transport"]]
 """Opens a connection; gets what the transport has to call when its concurrency changes."""
 
 
+def session_closed() -> SessionClosed:
+    """The error for a request to a session that was closed before."""
+    return SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
+
+
 class PoolCounts(NamedTuple):
     """What is in a pool.
 
@@ -131,9 +136,7 @@ class Pool:
                 answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
             self._settle(state)
             if answer is None:
-                raise SessionClosed(
-                    "the session is closed: make a new one, or keep this one open for as long as it is used"
-                )
+                raise session_closed()
             if answer.__class__ is Place:
                 given = await self._wait(state, answer, exchange)
             else:

@@ -61,6 +61,13 @@ class Http11Body(ResponseBody):
         """See :class:`~reqivo_core.interfaces.ResponseBody`."""
         return self._is_over and not self._ready and self._error is None
 
+    def take_whole(self) -> bytes | None:
+        """See :class:`~reqivo_core.interfaces.ResponseBody`."""
+        if not self._is_over or self._error is not None or self.trailers is not None:
+            return None
+        whole, self._ready = self._ready, b""
+        return whole
+
     async def read_chunk(self) -> bytes:
         """Wait for octets of the body; see :class:`~reqivo_core.interfaces.ResponseBody`."""
         chunk = self._ready
