@@ -389,9 +389,8 @@ class Engine(Generic[R]):
         """Make a response of a head that has come."""
         elapsed = self._runtime.now() - started
         exchange.timings["first_byte"] = elapsed
-        headers = incoming.headers
-        if "set-cookie" in headers:
-            self._jar.extract(request.url, headers.get_all("set-cookie"))
+        if "set-cookie" in incoming.headers.by_name:
+            self._jar.extract(request.url, incoming.headers.get_all("set-cookie"))
         body: Body | None = None
         content: bytes | None = b""
         stream = incoming.extensions.get("network_stream")
@@ -413,7 +412,11 @@ class Engine(Generic[R]):
 
     def _take_whole(self, incoming: IncomingResponse, lease: Lease, exchange: Exchange, reading: int) -> bytes | None:
         """Take a body that came whole with its head, where it needs neither decoding nor counting; else None."""
-        if reading == READ_NOTHING or exchange.limits.max_body is not None or "content-encoding" in incoming.headers:
+        if (
+            reading == READ_NOTHING
+            or exchange.limits.max_body is not None
+            or "content-encoding" in incoming.headers.by_name
+        ):
             return None
         content = incoming.body.take_whole()
         if content is not None:

@@ -178,10 +178,6 @@ class Headers(MutableMapping[str, str]):
         other._lines = self._lines
         return other
 
-    def _indexed(self) -> dict[str, str]:
-        lines = self._lines
-        return lines.index or lines.indexed()
-
     def derived(self, make: Callable[[list[tuple[str, str]]], T]) -> T:
         """What a function makes of the lines: called once for all headers that share them, and not to be changed.
 
@@ -211,10 +207,16 @@ class Headers(MutableMapping[str, str]):
         """The lines themselves, for transports that write them out: not to be changed."""
         return self._lines.pairs
 
+    @property
+    def by_name(self) -> dict[str, str]:
+        """The value of each name in lower case, several lines joined as ``headers["x"]`` does: not to be changed."""
+        lines = self._lines
+        return lines.index or lines.indexed()
+
     def get_all(self, name: str) -> list[str]:
         """The values of all lines of this name, in order."""
         lower = name.lower()
-        if lower not in self._indexed():
+        if lower not in self.by_name:
             return []
         return [value for other, value in self._lines.pairs if other.lower() == lower]
 
@@ -246,11 +248,11 @@ class Headers(MutableMapping[str, str]):
     def discard(self, name: str) -> None:
         """Remove all lines of this name, if there are any."""
         lower = name.lower()
-        if lower in self._indexed():
+        if lower in self.by_name:
             self._lines = _Lines([line for line in self._lines.pairs if line[0].lower() != lower])
 
     def __getitem__(self, name: str) -> str:
-        return self._indexed()[name.lower()]
+        return self.by_name[name.lower()]
 
     def get(self, name: str, default: D | None = None) -> str | D | None:  # type: ignore[override]  # no overloads
         """The value of a name, or a default: the mapping's own would raise and catch a KeyError for each miss."""
@@ -262,7 +264,7 @@ class Headers(MutableMapping[str, str]):
         line = name, checked_value(name, value)
         lower = name.lower()
         pairs = self._lines.pairs
-        if lower not in self._indexed():
+        if lower not in self.by_name:
             self._lines = _Lines([*pairs, line])
         else:
             place = next(n for n, (other, _) in enumerate(pairs) if other.lower() == lower)
@@ -275,14 +277,14 @@ class Headers(MutableMapping[str, str]):
         self.discard(name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._indexed()
+        return isinstance(name, str) and name.lower() in self.by_name
 
     def __iter__(self) -> Iterator[str]:
         """The names, each once, in lower case, in the order of their first lines."""
-        return iter(list(self._indexed()))
+        return iter(list(self.by_name))
 
     def __len__(self) -> int:
-        return len(self._indexed())
+        return len(self.by_name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):

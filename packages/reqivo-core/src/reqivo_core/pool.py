@@ -134,7 +134,8 @@ class Pool:
             state = self._state
             with self._lock:
                 answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
-            self._settle(state)
+            if state.to_close or state.to_wake or self._abandoned:
+                self._settle(state)
             if answer is None:
                 raise session_closed()
             if answer.__class__ is Place:
@@ -203,7 +204,8 @@ class Pool:
         """An exchange is over."""
         with self._lock:
             state.release(member, self._runtime.now())
-        self._settle(state)
+        if state.to_close or state.to_wake or self._abandoned:
+            self._settle(state)
 
     def give_back_later(self, state: PoolState, member: Member) -> None:
         """An exchange is over, says a finalizer: now if the lock is free, else by whoever holds it."""

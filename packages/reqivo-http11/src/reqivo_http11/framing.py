@@ -147,8 +147,8 @@ def parse_head(section: bytes, limits: Limits) -> Head:
         raise malformed("what is no HTTP/1.1 status line", section.partition(b"\r\n")[0])
     version, status, reason = status_line.groups()
     headers = Headers.from_lines(_fields(text, field_count, "header"))
-    length = headers.get("content-length")
-    if length is not None and not _is_length(length):
+    length = headers.by_name.get("content-length")
+    if length is not None and "," in length:
         _unite_lengths(headers, length)
     return Head(version, int(status), reason.strip(" \t") if reason else "", headers)
 
@@ -178,7 +178,7 @@ def _offender(lines: list[str]) -> str:
 def _unite_lengths(headers: Headers, values: str) -> None:
     """Replace several lengths by one, if they are all the same."""
     first, *others = (value.strip(" \t") for value in values.split(","))
-    if others and _is_length(first) and all(other == first for other in others):
+    if _is_length(first) and all(other == first for other in others):
         headers["Content-Length"] = first
 
 
@@ -215,13 +215,13 @@ def decide(method: str, head: Head) -> Framing:
         RemoteProtocolError: Its Content-Length or Transfer-Encoding cannot be relied upon: both are there, one is
             malformed, or the transfer coding is not exactly ``chunked`` on HTTP/1.1.
     """
-    headers = head.headers
-    coding = headers.get("transfer-encoding")
-    announced = headers.get("content-length")
+    fields = head.headers.by_name
+    coding = fields.get("transfer-encoding")
+    announced = fields.get("content-length")
     length = None if announced is None else _parsed_length(announced)
     if coding is not None:
         _check_coding(head, coding, length)
-    keeps_alive = _keeps_alive(head.version, headers.get("connection"))
+    keeps_alive = _keeps_alive(head.version, fields.get("connection"))
     status = head.status
     if method == "CONNECT" and 200 <= status < 300:
         return Framing(Kind.TUNNEL, 0, False)
