@@ -361,6 +361,8 @@ class Engine(Generic[R]):
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
         given = cookies = None
+        if key.route.proxy is None and not self._jar:
+            return request
         if self._jar:
             given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
