@@ -26,6 +26,11 @@ Dial = Callable[[Callable[[], None]], Coroutine[Any, Any, "Transport"]]
 """Opens a connection; gets what the transport has to call when its concurrency changes."""
 
 
+def session_closed() -> SessionClosed:
+    """The error for a request to a session that was closed before."""
+    return SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
+
+
 class PoolCounts(NamedTuple):
     """What is in a pool.
 
@@ -126,11 +131,10 @@ class Pool(ForkSafe):
             state = self._state
             with self._lock:
                 answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
-            self._settle(state)
+            if state.to_close or state.to_wake or self._abandoned:
+                self._settle(state)
             if answer is None:
-                raise SessionClosed(
-                    "the session is closed: make a new one, or keep this one open for as long as it is used"
-                )
+                raise session_closed()
             if answer.__class__ is Place:
                 given = await self._wait(state, answer, exchange)
             else:
@@ -197,7 +201,8 @@ class Pool(ForkSafe):
         """An exchange is over."""
         with self._lock:
             state.release(member, self._runtime.now())
-        self._settle(state)
+        if state.to_close or state.to_wake or self._abandoned:
+            self._settle(state)
 
     def give_back_later(self, state: PoolState, member: Member) -> None:
         """An exchange is over, says a finalizer: now if the lock is free, else by whoever holds it."""

@@ -1,6 +1,5 @@
 """The errors of reqivo, each also in ``reqivo`` itself."""
 
-from reqivo.address_guard import AddressRefused
 from reqivo_core.errors import (
     BodyTooLarge,
     CertificateError,
@@ -97,3 +96,7 @@ __all__ = [
     "WriteError",
     "WriteTimeout",
 ]
+
+
+class AddressRefused(ConnectError):
+    """The session's AddressGuard does not let requests go there."""
