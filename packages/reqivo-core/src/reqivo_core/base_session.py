@@ -12,7 +12,7 @@ from reqivo_core.auth import BasicAuth, BearerAuth, to_flow
 from reqivo_core.content import UNSET, build_content
 from reqivo_core.cookies import CookieJar, encode_cookies
 from reqivo_core.dialing import Dialer
-from reqivo_core.engine import READ_NOTHING, Engine, Plan
+from reqivo_core.engine import Engine
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
@@ -24,12 +24,13 @@ from reqivo_core.options import (
     SessionOptions,
     checked,
 )
+from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
 from reqivo_core.timeouts import Timeout
 from reqivo_core.tls_config import TlsConfig
-from reqivo_core.urls import URL, merge_base
+from reqivo_core.urls import URL, merge_base, parse_url
 from reqivo_core.version import __version__
 
 if TYPE_CHECKING:
@@ -287,10 +288,13 @@ class BaseSession(Generic[ResponseT]):
 
     def _prepare(self, method: str, url: str | URL, options: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Turn a call into a request and the plan to send it by."""
-        if not options:
-            return self._with_userinfo(self._build(method, url, options), self._plan, options)
-        given = checked(options, self._known(REQUEST_OPTIONS), "request")
-        return self._with_userinfo(self._build(method, url, given), self._plan_for(given), given)
+        given: Mapping[str, Any] = options
+        plan = self._plan
+        if options:
+            given = checked(options, self._known(REQUEST_OPTIONS), "request")
+            plan = self._plan_for(given)
+        request = self._build(method, url, given)
+        return (request, plan) if request.url.username is None else self._with_userinfo(request, plan, given)
 
     def _prepare_to_send(self, request: Request, options: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Find the plan for a request that is already made.
@@ -308,7 +312,7 @@ class BaseSession(Generic[ResponseT]):
 
     def _build(self, method: str, url: str | URL, given: Mapping[str, Any]) -> Request:
         """Make a request of a call's options and the session's defaults."""
-        target = merge_base(self._base_url, url)
+        target = parse_url(url) if self._base_url is None else merge_base(self._base_url, url)
         if self._params:
             target = target.with_query(self._params)
         headers = self.headers.copy()
@@ -377,8 +381,7 @@ class BaseSession(Generic[ResponseT]):
         return Router(route, self._plan.router.select_proxy)
 
     def _make_response(self, *parts: Any) -> Any:
-        request, incoming, body, exchange, started = parts
-        response = self._response_class(request, incoming, body, exchange, self._runtime.now() - started)
+        response = self._response_class(*parts)
         response._default_encoding = self._default_encoding
         response._json_decoder = self._decoder
         return response

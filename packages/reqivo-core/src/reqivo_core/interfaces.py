@@ -271,6 +271,14 @@ class ResponseBody(ABC):
         """
         return False
 
+    def take_whole(self) -> bytes | None:
+        """Take all that is left, where all of it has come and ends well, without trailers.
+
+        Returns:
+            The octets, the body being over then; None where they have to be read, which is always right.
+        """
+        return None
+
     @abstractmethod
     async def read_chunk(self) -> bytes:
         """Wait for octets of the body.

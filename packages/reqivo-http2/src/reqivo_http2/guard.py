@@ -10,9 +10,10 @@ who wait, since pool and observers have locks of their own.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING
+
+from reqivo_core.forks import ForkSafe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from reqivo_http2.connection_state import ConnectionState
 
 
-class Guard:
+class Guard(ForkSafe):
     """A lock around a connection's state; use it as a context manager."""
-
-    __slots__ = ("_deferred", "_lock", "_on_change", "_state", "_trace")
 
     def __init__(self, state: ConnectionState, on_change: Callable[[], None], trace: Trace | None) -> None:
         """Make a guard.
@@ -34,7 +33,7 @@ class Guard:
             on_change: Tells the pool that the number of streams has changed.
             trace: Tells the observers; None where there are none.
         """
-        self._lock = threading.Lock()
+        super().__init__()
         self._state = state
         self._on_change = on_change
         self._trace = trace
