@@ -190,7 +190,7 @@ class Runtime(ABC):
         Args:
             addresses: In the order in which to try them; at least one.
             timeout: Seconds for all together; None for ever.
-            local_address: The local IP address to connect from.
+            local_address: The local IP address to connect from, or the name of a network interface.
             stagger: Seconds after which the next address is tried beside those that have not answered.
 
         Raises:
