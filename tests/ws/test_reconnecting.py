@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from reqivo_core import hookimpl
-from reqivo_core.errors import ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
+from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
+from reqivo_core.runtime.running import make_runtime
+from reqivo_core.testing.failing import MAX_STEPS, Fault, broken_network
 from reqivo_ws.reconnecting import Reconnector
 from support.fixtures import Serve
 from support.frames import accept, answer_close, close_frame, expect_close, expect_frame, text
@@ -162,6 +165,54 @@ def test_on_reconnect_may_subscribe_again(world: World, serve: Serve) -> None:
         assert ws.messages() == ["one", "got subscription"]
 
 
+@pytest.mark.parametrize("code", [None, 1012])
+def test_on_reconnect_may_find_the_new_connection_lost_as_well(world: World, serve: Serve, code: int | None) -> None:
+    def lost_at_once(peer: Peer) -> None:
+        losing("", code)(peer)
+        gone.set()
+
+    def welcoming(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("got " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    def subscribe(ws: Any) -> Any:
+        if len(server.requests) == 2:
+            return wait_and_receive(ws)
+        return ws.send("subscription")
+
+    def wait_and_receive(ws: Any) -> Any:
+        gone.wait(10) if code is None else None
+        return ws.recv()  # raises here: it does not wait for a connection that only its caller can make
+
+    gone = threading.Event()
+    server = serve([losing("one"), lost_at_once, welcoming])
+    with connected(world, ws_url(server), on_reconnect=subscribe, **QUICK) as ws:
+        assert ws.messages() == ["one", "got subscription"]
+
+
+@pytest.mark.parametrize("code", [1000, 4001])
+def test_on_reconnect_may_be_told_that_it_was_meant(world: World, serve: Serve, code: int) -> None:
+    server = serve([losing("one"), losing("", code)])
+    with connected(world, ws_url(server), on_reconnect=lambda ws: ws.recv(), **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(ConnectionClosed) as caught:
+            ws.recv()
+    assert caught.value.code == code
+    assert isinstance(caught.value.__cause__, ConnectionClosedError)
+
+
+def test_what_on_reconnect_raises_reaches_the_caller_and_the_connection_stays(world: World, serve: Serve) -> None:
+    def broken(ws: Any) -> None:
+        raise KeyError("subscription")
+
+    with connected(world, ws_url(serve([losing("one"), staying("two")])), on_reconnect=broken, **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(KeyError):
+            ws.recv()
+        assert ws.recv() == "two"
+
+
 def test_a_timeout_ends_the_wait_but_not_the_attempts(world: World, serve: Serve) -> None:
     server = serve([losing("one"), staying("two")])
     with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.4) as ws:
@@ -181,9 +232,21 @@ def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
         assert isinstance(received, ConnectionClosedError)
 
 
+def _closed_after(world: World, ws: Any, event: threading.Event) -> Any:
+    """Close, from another task or thread, once something has happened."""
+    if world.name == "async":
+
+        async def later() -> None:
+            assert await asyncio.to_thread(event.wait, 10)
+            await ws.close()
+
+        return later()
+    assert event.wait(10)
+    return ws.close()
+
+
 def _closed_later(world: World, ws: Any) -> Any:
     if world.name == "async":
-        import asyncio
 
         async def later() -> None:
             await asyncio.sleep(0.1)
@@ -229,3 +292,67 @@ def test_numbers_are_checked() -> None:
         Reconnector(-1, 5, None)
     with pytest.raises(ValueError, match="max_reconnect_attempts"):
         Reconnector(1, -5, None)
+
+
+class TestTheFirstConnection:
+    """``connect`` tries as often as a reconnection: a server that is being restarted is one case, whenever it is."""
+
+    def test_w24_it_is_tried_again_until_the_server_is_there(self, world: World, serve: Serve) -> None:
+        server = serve([refusing(503), lambda peer: peer.fin(), refusing(429), staying("there")])
+        observer, told = Observer(), []
+        with world.client(plugins=[observer]) as client:
+            options = {**QUICK, "on_reconnect": told.append}
+            with connected(world, ws_url(server), client.session, **options) as ws:
+                assert ws.messages() == ["there"]
+        assert [event.state for event in observer.events] == ["started", "failed"] * 2 + ["started", "complete"]
+        assert [event.info["url"] for event in observer.events[:4]] == [ws_url(server)] * 4
+        assert told == []  # it did not re-connect: whoever called connect goes on by itself
+
+    @pytest.mark.parametrize("leaf", ["resolve", "connect_tcp", "write", "read"])
+    def test_w24_a_network_that_is_down_at_first(self, world: World, serve: Serve, leaf: str) -> None:
+        def connect(fault: Fault) -> Fault:
+            runtime = fault.wrap(make_runtime("blocking" if world.name == "blocking" else "asyncio"))
+            with world.client(runtime=runtime) as client:
+                with connected(world, ws_url(serve(staying("there"))), client.session, **QUICK) as ws:
+                    assert ws.messages() == ["there"]
+            return fault
+
+        leaves = connect(Fault(MAX_STEPS, broken_network)).leaves
+        assert connect(Fault(leaves.index(leaf) + 1, broken_network)).was_reached
+
+    def test_w24_after_the_last_attempt_the_first_error_comes_out(self, world: World, serve: Serve) -> None:
+        server = serve([refusing(503), refusing(429)])
+        with pytest.raises(HandshakeError, match="503") as caught:
+            make(world, ws_url(server), max_reconnect_attempts=2, **QUICK).connect()
+        assert "429" in caught.value.__notes__[0] and "2 attempts" in caught.value.__notes__[0]
+        assert server.connections == 3
+
+    @pytest.mark.parametrize("options", [{"max_reconnect_attempts": 0, **QUICK}, {"max_reconnect_attempts": 5}])
+    def test_w24_once_where_no_more_is_wanted(self, world: World, serve: Serve, options: Any) -> None:
+        server = serve(refusing(503))
+        with pytest.raises(HandshakeError, match="503"):
+            make(world, ws_url(server), **options).connect()
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("status", [401, 404])
+    def test_w24_what_will_not_change_is_raised_at_once(self, world: World, serve: Serve, status: int) -> None:
+        server = serve([refusing(503), refusing(status)])
+        with pytest.raises(HandshakeError, match=str(status)) as caught:
+            make(world, ws_url(server), **QUICK).connect()
+        assert "503" in str(caught.value.__cause__)
+        assert server.connections == 2
+
+    def test_close_ends_the_attempts(self, world: World, serve: Serve) -> None:
+        is_waiting = threading.Event()
+
+        class Waiting:
+            @hookimpl
+            def reqivo_trace(self, event: Any) -> None:
+                if event.name == "reconnect":
+                    is_waiting.set()
+
+        with world.client(plugins=[Waiting()]) as client:
+            ws = make(world, ws_url(serve(refusing(503))), client.session, auto_reconnect=True, reconnect_delay=60)
+            refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, is_waiting))
+        assert isinstance(refused, HandshakeError)
+        assert not ws.is_open

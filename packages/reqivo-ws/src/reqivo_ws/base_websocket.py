@@ -58,11 +58,11 @@ class WebSocketOptions(TypedDict, total=False):
         ping_interval: Seconds between pings of our own; 20 by default, None for none.
         ping_timeout: Seconds of silence after a ping that mean the peer has died; 20 by default, None for never.
         close_timeout: Seconds for the closing handshake; 10 by default.
-        auto_reconnect: Whether to connect again when the connection is lost.
+        auto_reconnect: Whether to connect again when the connection is lost, or when the server is not there at first.
         max_reconnect_attempts: How often in a row; 5 by default, None for ever.
         reconnect_delay: Seconds before the first attempt; twice as many before each that follows, up to a minute,
             shortened by chance to as little as half.
-        on_reconnect: Called with the WebSocket after each reconnection, to subscribe again or the like.
+        on_reconnect: Called with the WebSocket whenever a lost connection was replaced, to subscribe again or the like.
         session: Whose pool, cookies, proxies, authentication and hooks to use; one of its own by default.
         params: For the URL's query.
         cookies: To send along with the session's.
@@ -200,7 +200,7 @@ class BaseWebSocket:
             return
         self._is_closed = False
         self._reconnector.begin(self._its_session().runtime)
-        await self._open()
+        await (self._reconnector.connect(self) if self._is_reconnecting else self._open())
 
     async def _open(self) -> Connection:
         """Open a connection, and make it the one in use."""
@@ -323,8 +323,12 @@ class BaseWebSocket:
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "not connected" if self._connection is None else "closed"
-        shown = getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
-        return f"<{type(self).__name__} {shown}: {state}>"
+        return f"<{type(self).__name__} {self._shown_url}: {state}>"
+
+    @property
+    def _shown_url(self) -> str:
+        """The URL without credentials."""
+        return getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
 
 
 def _offers(compression: Any) -> tuple[Deflate, ...]:
