@@ -22,7 +22,7 @@ from reqivo_core.errors import (
     WebSocketError,
 )
 from support.certs import Authority
-from support.fixtures import MakeProxy, Serve
+from support.fixtures import Serve
 from support.frames import accept, accepting, answer_close, close_frame, expect_close, frame, text
 from support.messages import response
 from support.scripted import Peer, ScriptedServer
@@ -227,26 +227,6 @@ def test_w06_a_subprotocol_and_the_smallest_window(world: World, serve: Serve) -
         assert (ws.subprotocol, ws.recv()) == ("v2", "Hello")
         ws.send("x" * 1000)  # not compressed: zlib has no such window
     assert server.requests[0].header("sec-websocket-protocol") == "chat, v2"
-
-
-def test_w25_through_an_http_proxy_even_plain_ws_is_tunnelled(
-    world: World, serve: Serve, make_proxy: MakeProxy
-) -> None:
-    server = serve(echoing)
-    proxy = make_proxy({"example.test:80": server.address}, auth=("user", "pass"))
-    url = proxy.url("").removesuffix("/").replace("http://", "http://user:pass@")
-    with connected(world, "ws://example.test/x?y=1", proxy=url) as ws:
-        assert ws.is_open
-    assert proxy.tunnels == ["example.test:80"]
-    request = server.requests[0]
-    assert (request.target, request.header("host")) == ("/x?y=1", "example.test")
-    assert request.header("proxy-authorization") == ""
-
-
-def test_w25_a_proxy_that_refuses(world: World, make_proxy: MakeProxy) -> None:
-    proxy = make_proxy(auth=("user", "pass"))
-    with pytest.raises(ConnectError, match="407"):
-        make(world, "ws://example.test/", proxy=proxy.url("")).connect()
 
 
 def test_w26_auth_flows_and_cookies_are_the_sessions(world: World, serve: Serve) -> None:
