@@ -19,16 +19,12 @@ from support.scripted import Peer
 from support.servers import AiohttpServer
 from support.sockets import connected, make
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 USER, PASSWORD = "Mufasa", "Circle of Life"
 CHALLENGE = 'Digest realm="here", nonce="{nonce}", qop="auth", algorithm=SHA-256'
-
-
-def ws_url(server: Any, path: str = "/") -> str:
-    url: str = server.url(path)
-    return "ws" + url.removeprefix("http")
 
 
 def digest_answer(line: str, target: str) -> str:

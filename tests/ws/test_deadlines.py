@@ -22,6 +22,7 @@ from reqivo_core.timeouts import Timeout
 from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import BINARY, PING, accept, frame, text
+from support.h2_peer import H2Peer
 from support.messages import response
 from support.scripted import Peer
 from support.servers import AsgiServer
@@ -115,18 +116,27 @@ def test_g5_a_pool_without_room(world: World, serve: Serve) -> None:
         assert client.session.pool.active == 0
 
 
-def test_g5_a_stream_of_http2_that_stalls(world: World, serve: Serve, authority: Authority) -> None:
+@pytest.mark.parametrize("says_settings", [False, True])
+def test_g5_a_stream_of_http2_that_stalls(
+    world: World, serve: Serve, authority: Authority, says_settings: bool
+) -> None:
     pytest.importorskip("reqivo_http2", reason="this distribution is tested alone here")
-    from support.h2_peer import H2Peer  # needs h2
 
     def script(peer: Peer) -> None:
-        H2Peer(peer).expect_request()
+        server = H2Peer(peer)
+        if says_settings:
+            server.greet({8: 1})  # ENABLE_CONNECT_PROTOCOL (RFC 8441 §3)
+            seen.append(server.expect_request(whole=False)[":protocol"])
+        else:
+            server.expect_preface()
         peer.hold()
 
+    seen: list[str] = []
     server = serve(script, tls=authority.server_context(alpn=["h2"]))
     with world.client(verify=str(authority.path)) as client:
         with within_bounds(), pytest.raises(TimeoutException):
             make(world, ws_url(server), client.session, timeout=TOTAL).connect()
+    assert seen == (["websocket"] if says_settings else [])
 
 
 def pinging(peer: Peer) -> None:

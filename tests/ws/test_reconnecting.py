@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,15 +22,11 @@ from support.scripted import Peer, ScriptedServer
 from support.servers import WebSocketsServer
 from support.sockets import connected, make
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 QUICK = {"auto_reconnect": True, "reconnect_delay": 0.01}
-
-
-def ws_url(server: Any) -> str:
-    url: str = server.url("/")
-    return "ws" + url.removeprefix("http")
 
 
 def losing(message: str = "", code: int | None = None) -> Any:
@@ -109,22 +107,43 @@ def test_w24_what_will_not_change_is_not_tried_again(world: World, serve: Serve,
     assert (caught.value.response.status_code, server.connections) == (status, 2)
 
 
-def test_w24_a_server_that_is_down_for_a_while(world: World) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-        pass
-    first = WebSocketsServer()
-    with first as server:
-        ws = make(world, ws_url(server), max_reconnect_attempts=None, **QUICK)
+def test_w24_a_server_that_is_down_for_a_while_and_comes_back(world: World) -> None:
+    server = WebSocketsServer()
+    observer = Observer()
+    with world.client(plugins=[observer]) as client, ExitStack() as running:
+        running.enter_context(server)
+        address = (server.host, server.port)
+        ws = make(world, ws_url(server), client.session, max_reconnect_attempts=None, **QUICK)
         ws.connect()
         ws.send("before")
         assert ws.recv() == "before"
-    with pytest.raises(ReadTimeout):
-        ws.recv(timeout=0.1)
-    ws.close()
-    assert not ws.is_open
+        running.close()
+        with pytest.raises(ReadTimeout):
+            ws.recv(timeout=0.1)
+        assert not ws.is_open
+        assert "failed" in {event.state for event in observer.events}
+        running.enter_context(Restarted(address))
+        ws.send("after")
+        assert ws.recv(timeout=10) == "after"
+        ws.close()
+    assert observer.events[-1].state == "complete"
+
+
+class Restarted(WebSocketsServer):
+    """An echo where another server was before."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__()
+        self._address = address
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Listen at the address."""
+        with socket.create_server(self._address) as sock:
+            self.port = self._address[1]
+            sock.setblocking(False)
+            async with self.on(sock):
+                yield
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1008, 4000])
