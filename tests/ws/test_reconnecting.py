@@ -243,6 +243,15 @@ def test_a_timeout_ends_the_wait_but_not_the_attempts(world: World, serve: Serve
         assert ws.recv(timeout=5) == "two"
 
 
+def test_who_waits_for_an_attempt_of_another_may_give_up_earlier(world: World, serve: Serve) -> None:
+    server = serve([losing("one"), staying("two")])
+    with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.5) as ws:
+        assert ws.recv() == "one"
+        patient, hasty = ws.together(lambda w: w.recv(timeout=10), lambda w: w.recv(timeout=0.1))
+    assert patient == "two"
+    assert isinstance(hasty, ReadTimeout)
+
+
 def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
     server = serve([losing("one")])
     with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=60) as ws:
@@ -360,6 +369,9 @@ class TestTheFirstConnection:
             make(world, ws_url(server), **QUICK).connect()
         assert "503" in str(caught.value.__cause__)
         assert server.connections == 2
+        with pytest.raises(HandshakeError, match=str(status)):
+            make(world, ws_url(server), **QUICK).connect()
+        assert server.connections == 3
 
     def test_close_ends_the_attempts(self, world: World, serve: Serve) -> None:
         is_waiting = threading.Event()
