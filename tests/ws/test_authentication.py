@@ -179,6 +179,15 @@ def test_w26_what_a_cookie_is_for_is_looked_at_as_for_requests(world: World, ser
     assert [request.header("cookie") for request in server.requests] == ["", "narrow=1", ""]
 
 
+def test_w26_none_is_none_and_not_the_sessions(world: World, serve: Serve) -> None:
+    server = serve(lambda peer: (accept(peer), answer_close(peer)))
+    with world.client(auth=("u", "p")) as client:
+        for options in ({}, {"auth": None}, {"auth": ("v", "p")}):
+            with connected(world, ws_url(server), client.session, **options):
+                pass
+    assert [request.header("authorization") for request in server.requests] == ["Basic dTpw", "", "Basic djpw"]
+
+
 def test_hooks_see_the_response_too(world: World, serve: Serve) -> None:
     seen: list[Any] = []
     server = serve(lambda peer: (accept(peer), answer_close(peer)))

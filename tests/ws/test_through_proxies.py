@@ -15,6 +15,7 @@ from support.servers import WebSocketsServer
 from support.sockets import connected, make
 from support.socks import SocksServer
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -70,7 +71,7 @@ def test_w25_the_sessions_proxies_and_their_exceptions(
     proxy = make_proxy({"example.test": server.address})
     with world.client(proxies={key: proxy.proxy_url, "no_proxy": "127.0.0.1"}) as client:
         check_echo(world, "ws://example.test/", client.session)
-        check_echo(world, server.url("/").replace("http", "ws", 1), client.session)
+        check_echo(world, ws_url(server), client.session)
     assert proxy.tunnels == ["example.test:80"]
 
 
@@ -85,8 +86,15 @@ def test_w25_the_environments_proxies_and_their_exceptions(
         monkeypatch.setenv(name, "127.0.0.1")
     with world.client(trust_env=True) as client:
         check_echo(world, "ws://example.test/", client.session)
-        check_echo(world, server.url("/").replace("http", "ws", 1), client.session)
+        check_echo(world, ws_url(server), client.session)
     assert proxy.tunnels == ["example.test:80"]
+
+
+def test_w25_none_is_none_and_not_the_sessions(world: World, serve: Serve, make_proxy: MakeProxy) -> None:
+    proxy = make_proxy()
+    with world.client(proxy=proxy.proxy_url) as client:
+        check_echo(world, ws_url(serve(echoing)), client.session, proxy=None)
+    assert proxy.requests == []
 
 
 def test_w25_a_proxy_that_wants_credentials(world: World, make_proxy: MakeProxy) -> None:

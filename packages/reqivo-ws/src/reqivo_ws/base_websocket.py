@@ -41,7 +41,8 @@ Sendable: TypeAlias = "str | Octets | Iterable[str | Octets] | AsyncIterable[str
 
 _MISSING: Any = object()
 _SETTINGS = ("max_message_size", "ping_interval", "ping_timeout", "close_timeout")
-_SENDING = ("auth", "verify", "cert", "proxy", "http2")
+_SENDING = ("verify", "cert", "http2")
+_OR_NONE = ("auth", "proxy")
 
 
 class WebSocketOptions(TypedDict, total=False):
@@ -66,11 +67,11 @@ class WebSocketOptions(TypedDict, total=False):
         session: Whose pool, cookies, proxies, authentication and hooks to use; one of its own by default.
         params: For the URL's query.
         cookies: To send along with the session's.
-        auth: Instead of the session's.
+        auth: Instead of the session's; None for none.
         max_redirects: How many redirects of the handshake to follow; 10 by default.
         verify: As of a request.
         cert: As of a request.
-        proxy: As of a request.
+        proxy: As of a request; None for none.
         http2: Whether a stream of an HTTP/2 connection may be used (RFC 8441): None where the server offers it.
     """
 
@@ -132,7 +133,7 @@ class BaseWebSocket:
             offers=_offers(given.get("compression", True)),
             timeout=limits,
             max_redirects=given.get("max_redirects", 10),
-            sending={name: given[name] for name in _SENDING if given.get(name) is not None},
+            sending=_sending(given),
         )
         changes = {name: given[name] for name in _SETTINGS if name in given}
         if limits is not None:
@@ -329,6 +330,12 @@ class BaseWebSocket:
     def _shown_url(self) -> str:
         """The URL without credentials."""
         return getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
+
+
+def _sending(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the handshake's requests: what is not given is the session's, and None is none where it can be."""
+    sending = {name: given[name] for name in _SENDING if given.get(name) is not None}
+    return sending | {name: given[name] for name in _OR_NONE if name in given}
 
 
 def _offers(compression: Any) -> tuple[Deflate, ...]:
