@@ -116,6 +116,8 @@ class NetworkStream(ABC):
     def get_info(self, name: str) -> Any:
         """Facts about the connection: ``peername``, ``sockname``, ``socket``, ``ssl_object``, ``alpn_protocol``.
 
+        Where it is one stream among others of a connection, ``stream_id`` is its number.
+
         Returns:
             The fact, None where it does not apply.
         """
