@@ -180,6 +180,7 @@ class TrioRuntime(Runtime):
     """Suspends the trio task that runs. One instance serves any number of runs, one after the other."""
 
     name = "trio"
+    cancelled = (trio.Cancelled,)
 
     def now(self) -> float:
         """See Runtime."""
