@@ -291,6 +291,7 @@ def test_small_pieces_are_put_together() -> None:
     stream.receive_headers([(b":status", b"200")], False)
     for _ in range(1000):
         stream.receive_data(b"x", False)
+        stream.settle()
     assert len(stream._chunks) < 300
     assert stream.take() == b"x" * 1000
     stream.put_back(b"y")

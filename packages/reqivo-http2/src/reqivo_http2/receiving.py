@@ -7,7 +7,7 @@ server cannot keep us busy with nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from reqivo_core.headers import RawHeaders
     from reqivo_http2.connection_state import ConnectionState
+    from reqivo_http2.frames import Octets
     from reqivo_http2.push import PushBook
     from reqivo_http2.streams import Stream
 
@@ -56,6 +57,7 @@ class Receiver:
         self._pushes = pushes
         self._reader = FrameReader()
         self._block: _Block | None = None
+        self._fed: dict[Stream, None] = {}  # what got octets from what arrived last
         self._idle_frames = 0
         self._sent_before = 0
         self._now = 0.0
@@ -85,6 +87,11 @@ class Receiver:
                     self._count_idle()  # of a kind that we do not know (RFC 9113 §5.5)
         except ConnectionFault as fault:
             state.break_off(fault)
+        finally:
+            if self._fed:
+                for stream in self._fed:
+                    stream.settle()
+                self._fed.clear()
 
     # Budgets.
 
@@ -123,7 +130,7 @@ class Receiver:
 
     # Messages.
 
-    def _data(self, flags: int, stream_id: int, payload: bytes) -> None:
+    def _data(self, flags: int, stream_id: int, payload: Octets) -> None:
         state = self._state
         size = len(payload)
         state.receive_window -= size
@@ -137,12 +144,13 @@ class Receiver:
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise _flow_control_error(f"the window of stream {stream_id}")
-        data = frames.unpadded(payload, flags)
+        data = frames.unpadded(bytes(payload), flags) if flags & frames.PADDED else payload
         ends = bool(flags & END_STREAM)
         if data or ends:
             self._idle_frames = 0
         else:
             self._count_idle()
+        self._fed[stream] = None
         try:
             stream.receive_data(data, ends)
         except StreamFault as fault:
@@ -380,7 +388,7 @@ class Receiver:
         state.woken += stream.waiters
 
 
-_HANDLERS: tuple[Callable[[Receiver, int, int, bytes], None], ...] = (
+_HANDLERS: tuple[Callable[[Receiver, int, int, Any], None], ...] = (
     Receiver._data,
     Receiver._headers,
     Receiver._priority,
