@@ -41,7 +41,7 @@ class Wire:
         self.stream = stream
         self.state = state
         self.runtime = context.runtime
-        self.guard = Guard(state, context.on_change, context.trace)
+        self.guard = Guard(state, context.on_change, context.trace, stream.close)
         self._writing = Writing(stream, state, self.guard, context.runtime)
         self._reading = Reading(stream, state, Receiver(state, pushes), self.guard, self._writing, context.runtime)
 
