@@ -522,6 +522,30 @@ def test_s30_and_a_dead_peer_given_up(h2line: Callable, patience: Callable) -> N
     assert line.session.pool.connections() == []
 
 
+def test_s30_who_asks_too_often_asks_half_as_often(h2line: Callable, patience: Callable) -> None:
+    patience(ping_interval=0.02)
+
+    def calm(server: H2Peer) -> None:
+        server.greet()
+        server.respond(server.expect_request(), 200, b"warm")
+        kept, _ = server.expect_request(), server.expect_request()
+        server.expect(frames.PingFrame)
+        server.goaway(kept.stream_id, h2_peer.ENHANCE_YOUR_CALM, b"too_many_pings")
+        server.respond(kept, 200, kept[":path"].encode())
+        server.expect_close()
+
+    def again(server: H2Peer) -> None:
+        server.greet()
+        server.serve()
+
+    line = h2line(calm, again)
+    assert line.body() == b"warm"
+    assert [line.client.read(answer) for answer in line.together("/a", "/b")] == [b"/a", b"/b"]
+    (member,) = line.session.pool._state.members()
+    assert line.server.connections == 2
+    assert member.transport._state.eagerness.pause == 2  # for the new connection too
+
+
 def test_settings_that_are_never_acknowledged_end_the_connection(h2line: Callable, patience: Callable) -> None:
     patience(settings_timeout=0.1)
 

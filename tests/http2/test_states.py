@@ -17,6 +17,7 @@ from reqivo_core.errors import (
 from reqivo_core.headers import Headers
 from reqivo_core.limits import DEFAULT_LIMITS
 from reqivo_core.messages import Request
+from reqivo_core.urls import URL
 from reqivo_http2 import frames
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import ConnectionState
@@ -30,7 +31,7 @@ from reqivo_http2.flow_control import (
 )
 from reqivo_http2.frames import FrameReader
 from reqivo_http2.outgoing import Outgoing
-from reqivo_http2.pings import Pings
+from reqivo_http2.pings import Complaints, Pings
 from reqivo_http2.receiving import Receiver
 from reqivo_http2.request_fields import build_head
 from reqivo_http2.response_fields import check_fields, take_status
@@ -406,6 +407,31 @@ def test_pings_know_their_answers() -> None:
     assert told == [1.5]
     assert pings.acknowledge(probe, 4.0)
     assert pings.oldest_probe() is None
+
+
+def test_complaints_add_up_and_are_remembered_by_origin() -> None:
+    complaints = Complaints()
+    origins = [URL.parse(f"https://a{number}.example/").origin for number in range(1100)]
+    for _ in range(20):
+        complaints.about(origins[0]).complain()
+    assert complaints.about(origins[0]).pause == 256
+    assert complaints.about(origins[1]).pause == 1
+    for origin in origins:
+        complaints.about(origin)
+    assert complaints.about(origins[0]).pause == 1  # forgotten, for there were many others since
+
+
+def test_the_next_sign_of_life_is_asked_for_later_after_a_complaint() -> None:
+    connection, receiver = state()
+    opened(connection)
+    receiver.receive(frames.frame(frames.SETTINGS, frames.ACK, 0), 0.0)
+    before = connection.due()
+    assert before is not None
+    receiver.receive(frames.goaway(1, ErrorCodes.ENHANCE_YOUR_CALM) + frames.frame(frames.PING, 1, 0, b"x" * 8), 0.0)
+    assert connection.due() == before  # another reason
+    debug = frames.frame(frames.GOAWAY, 0, 0, b"\0\0\0\x01" + b"\0\0\0\x0b" + b"too_many_pings")
+    receiver.receive(debug, 0.0)
+    assert connection.due() == 2 * before
 
 
 def test_a_head_knows_its_size() -> None:

@@ -16,6 +16,7 @@ from reqivo_http2 import faults, frames
 from reqivo_http2.codec import CompressionFault
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name
 from reqivo_http2.frames import ACK, END_HEADERS, END_STREAM, HAS_PRIORITY, LARGEST_WINDOW, FrameReader, number
+from reqivo_http2.pings import TOO_MANY_PINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -348,6 +349,8 @@ class Receiver:
         if state.farewell is None or (code and "NO_ERROR" in state.farewell):
             said = f", saying {excerpt(debug)}" if debug else ""
             state.farewell = f"the server closed the connection (GOAWAY {code_name(code)}{said})"
+        if code == ErrorCodes.ENHANCE_YOUR_CALM and debug.startswith(TOO_MANY_PINGS):
+            state.eagerness.complain()
         state.is_draining = state.has_changed = True
         state.woken += state.waiters
         for stream in [stream for stream in state.streams.values() if stream.id % 2 and stream.id > last]:

@@ -54,6 +54,7 @@ class Stream:
         promises_open: Promises that are still being judged.
         waiters: Who waits for news of it.
         max_body: Octets of body that are taken; None for any number.
+        promised_url: What was promised, without credentials, if the server opened it.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Stream:
         "max_body",
         "pending",
         "pending_trailers",
+        "promised_url",
         "promises_open",
         "pushes",
         "receive_window",
@@ -105,6 +107,7 @@ class Stream:
         self.send_window = send_window
         self.is_tunnel = is_tunnel
         self.max_body: int | None = None
+        self.promised_url: str | None = None
         self.status: int | None = None
         self.fields: RawHeaders = []
         self.interim: deque[tuple[int, RawHeaders]] = deque()

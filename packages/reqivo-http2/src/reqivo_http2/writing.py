@@ -94,12 +94,17 @@ class Writing:
             self._state.fail(broken_by(error))
         self._stream.close()
 
-    def flush_now(self) -> None:
-        """Write what may leave without waiting; for farewells, on the way out of an error."""
+    def flush_now(self, *, only_control: bool = True) -> None:
+        """Write what may leave without waiting; for farewells, on the way out of an error.
+
+        Args:
+            only_control: Whether to leave DATA to those whose it is.
+        """
         with self._guard:
             data = b""
             if not self._is_writing and self._stream.is_writable():
-                data = self._state.outgoing.take_control()
+                outgoing = self._state.outgoing
+                data = outgoing.take_control() if only_control else outgoing.take()
             if data:
                 self._is_writing = True
         if not data:
