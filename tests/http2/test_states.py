@@ -409,6 +409,22 @@ def test_pings_know_their_answers() -> None:
     assert pings.oldest_probe() is None
 
 
+def test_s30_octets_that_trickle_are_a_sign_of_life() -> None:
+    connection, receiver = state()
+    stream = opened(connection)
+    receiver.receive(frames.frame(frames.SETTINGS, frames.ACK, 0), 0.0)
+    connection.outgoing.take()
+    block = load_codec("h2")(1000).encode([(b":status", b"200", False)])
+    receiver.receive(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.id, block), 1.0)
+    for second in range(1, 100, 10):
+        receiver.receive(frames.frame(frames.DATA, 0, stream.id, b"drip"), float(second))
+        connection.tick(second + 10.0)
+        assert connection.due() == second + 30.0
+    assert not connection.outgoing.has_control
+    connection.tick(91 + 30.0)
+    assert connection.outgoing.has_control
+
+
 def test_complaints_add_up_and_are_remembered_by_origin() -> None:
     complaints = Complaints()
     origins = [URL.parse(f"https://a{number}.example/").origin for number in range(1100)]

@@ -175,9 +175,11 @@ class Http2Transport(Transport):
             if upload is not None and stream.stops_upload:
                 await upload.aclose()
             return self._respond(head, stream, upload, exchange)
-        except BaseException:
+        except BaseException as error:
             wire.cancel(stream)
             wire.flush_now()
+            if isinstance(error, RequestError) and error.unprocessed and not content.can_be_sent:
+                error.args = (f"{error}; it was not sent again, since its body can be read only once",)
             raise
         finally:
             if upload is not None and (stream.failure is not None or stream.status is None):
