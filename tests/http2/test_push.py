@@ -164,6 +164,8 @@ def test_a_judgement_that_is_interrupted_leaves_nobody_waiting(h2line: Callable)
         server.serve()
 
     line = h2line(_unwanted_and_wanted, again, push=PushPolicy(accept=accept))
+    if line.client.world.name == "trio":
+        pytest.skip("an interruption ends a whole run of trio")
     with pytest.raises(Interrupted):
         line.get()
     assert line.session.pool.active == 0
