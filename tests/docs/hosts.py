@@ -228,8 +228,12 @@ _ROUTES: list[tuple[str, Callable[..., Awaitable[None]]]] = [
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say everything back; ``/ws`` of the API answers with two updates and ends."""
+    """Say everything back; ``/ws`` answers with two updates and ends, ``/status/<code>`` refuses with that status."""
     await receive()
+    if scope["path"].startswith("/status/"):
+        status = int(scope["path"].removeprefix("/status/"))
+        await send({"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        return await send({"type": "websocket.http.response.body", "body": b"", "more_body": False})
     await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
     while (message := await receive())["type"] == "websocket.receive":
         if scope["path"] != "/ws":

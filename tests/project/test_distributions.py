@@ -26,7 +26,7 @@ DEPENDENCIES = {
         "reqivo-core",
         "reqivo-http11[speed]",
         "reqivo-http2[speed]",
-        "reqivo-ws",
+        "reqivo-ws[speed]",
         "backports-zstd",
         "brotli",
         "publicsuffixlist",

@@ -104,8 +104,10 @@ class LeasedStream(NetworkStream):
 
     def close(self) -> None:
         """See NetworkStream."""
-        self._stream.close()
-        self._lease.release()
+        try:
+            self._stream.close()
+        finally:
+            self._lease.release()
 
     def is_readable(self) -> bool:
         """See NetworkStream."""

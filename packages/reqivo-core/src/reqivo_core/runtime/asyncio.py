@@ -366,6 +366,7 @@ class AsyncioRuntime(Runtime):
     """Suspends the task that runs. One instance serves any number of loops."""
 
     name = "asyncio"
+    cancelled = (asyncio.CancelledError,)
 
     now = staticmethod(time.monotonic)  # asked several times a request: without a frame of our own
 

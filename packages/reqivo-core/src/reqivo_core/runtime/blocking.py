@@ -225,8 +225,10 @@ class BlockingWaiter(Waiter):
 
     def wake(self) -> None:
         """See :meth:`Waiter.wake`."""
+        if self._is_awake:
+            return
         self._is_awake = True
-        with contextlib.suppress(RuntimeError):  # It was awake already.
+        with contextlib.suppress(RuntimeError):  # Two woke it at the same moment.
             self._lock.release()
 
     async def wait(self, timeout: float | None) -> bool:
@@ -273,6 +275,9 @@ class BlockingRuntime(Runtime):
     async def sleep(self, seconds: float) -> None:
         """See :meth:`Runtime.sleep`."""
         time.sleep(seconds)  # noqa: ASYNC251  # in this world a wait does block the thread
+
+    async def give_way(self) -> None:
+        """See :meth:`Runtime.give_way`: threads take turns by themselves, and to hand over early costs two switches."""
 
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
         """See :meth:`Runtime.resolve`."""

@@ -370,19 +370,25 @@ class TlsStream(ForkSafe, NetworkStream):
         if self._is_closed:
             return
         self._is_closed = True
-        # After a fork the connection is the parent's, who goes on with it. The lock may be held by this very thread, if
-        # a finalizer closes the stream.
-        if os.getpid() == self._pid and self._is_open and self._lock.acquire(blocking=False):
-            try:
-                self._say_goodbye()
-            finally:
-                self._lock.release()
-        self._inner.close()
+        try:
+            self._say_goodbye()
+        finally:
+            self._inner.close()
 
     def _say_goodbye(self) -> None:
-        """Keep the session and send close_notify, unless the connection is unusable. The lock is held."""
-        if self._is_broken or self._is_writing or self._failure:
+        """Keep the session and send close_notify, unless the connection is unusable."""
+        # After a fork the connection is the parent's, who goes on with it. The lock may be held by this very thread, if
+        # a finalizer closes the stream.
+        if os.getpid() != self._pid or not self._is_open or not self._lock.acquire(blocking=False):
             return
+        try:
+            if not (self._is_broken or self._is_writing or self._failure):
+                self._shut_down()
+        finally:
+            self._lock.release()
+
+    def _shut_down(self) -> None:
+        """Have OpenSSL end its side. The lock is held."""
         session = self._ssl.session
         if self._keeps_session and session is not None and session.has_ticket:
             _sessions.put(self._ssl.context, self._name, session)
