@@ -6,7 +6,9 @@ from typing import Any
 
 import reqivo
 from docs.pages import ROOT
+from reqivo.sse import MAX_EVENT
 from reqivo_core.cookie_store import CookieLimits
+from reqivo_core.splitting import MAX_LINE
 from reqivo_ws.messages import MAX_FRAGMENTS
 from reqivo_ws.settings import Settings
 
@@ -35,6 +37,8 @@ def in_force() -> dict[str, Any]:
         "cookies of a domain": cookies.per_domain,
         "cookies of a session": cookies.total,
         "cookies of a request": cookies.header_size,
+        "characters of a line": MAX_LINE,
+        "octets of an event": MAX_EVENT,
         "WebSocket(max_message_size=)": Settings().max_message_size,
         "fragments of a message": MAX_FRAGMENTS,
         "messages of a WebSocket": Settings().max_queue,

@@ -250,3 +250,58 @@ def test_what_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authori
 def test_what_is_no_proxy(url: str) -> None:
     with pytest.raises(InvalidURL):
         Proxy.of(url)
+
+
+# -- the environment
+
+PROXY_VARIABLES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    ("exceptions", "is_proxied"),
+    [
+        ("", True),
+        ("example.com", False),
+        (".example.com", False),
+        ("*.EXAMPLE.com", False),
+        ("le.com", True),
+        ("other, example.com:80", False),
+        ("example.com:81", True),
+        ("*", False),
+    ],
+)
+def test_the_environment_says_which_proxy(
+    world: World,
+    make_proxy: Any,
+    plain_server: AsgiServer,
+    environment: pytest.MonkeyPatch,
+    variable: str,
+    exceptions: str,
+    is_proxied: bool,
+) -> None:  # H5
+    proxy = make_proxy({"www.example.com": plain_server.address}, auth=AUTH)
+    environment.setenv(variable, proxy.proxy_url)
+    environment.setenv("NO_PROXY", exceptions)
+    with world.client(resolve={"www.example.com": plain_server.address}) as client:
+        assert client.get("http://www.example.com/echo/1").status_code == 200
+        assert len(proxy.requests) == is_proxied
+        assert client.get("http://www.example.com/echo/1", proxy=None).status_code == 200
+    with world.client(resolve={"www.example.com": plain_server.address}, trust_env=False) as client:
+        assert client.get("http://www.example.com/echo/1").status_code == 200
+    assert len(proxy.requests) == is_proxied
+
+
+def test_a_variable_that_names_no_proxy(world: World, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTPS_PROXY", "http://me:s3cr3t@[")
+    with pytest.raises(InvalidURL, match="environment variable HTTPS_PROXY") as caught, world.client():
+        pass
+    assert "s3cr3t" not in str(caught.value)

@@ -120,6 +120,19 @@ def test_sessions_know_the_list(world: World, serve: Any) -> None:
     assert server.requests[1].header("cookie") == "fine=1"
 
 
+def test_a_host_field_of_the_users_gets_no_other_hosts_cookies(world: World, serve: Any) -> None:  # D8
+    """Whose cookies these are is decided by the URL, which says whom we trust to answer."""
+    set_cookie = [("Set-Cookie", "mine=1"), ("Set-Cookie", "wide=1; Domain=victim.example.com")]
+    server = serve(answers(response(200, b"", set_cookie), response(), response(), response()))
+    with world.client(resolve={"*": "127.0.0.1"}) as client:
+        client.session.cookies.set("theirs", "1", domain="victim.example.com")
+        for host in ("victim.example.com", "victim.example.com:80", "other.test"):
+            client.get(f"http://evil.test:{server.port}/", headers={"Host": host})
+        assert {cookie.domain for cookie in client.session.cookies.cookies} == {"victim.example.com", "evil.test"}
+        client.get(f"http://victim.example.com:{server.port}/")
+    assert [seen.header("cookie") for seen in server.requests] == ["", "mine=1", "mine=1", "theirs=1"]
+
+
 def test_what_a_jar_makes_of_a_line_a_session_makes_of_it_too(world: World, serve: Any) -> None:
     """The cases of the HTTP State working group, over the wire: what they set and what is sent."""
     fit = {name: case for name, case in CASES.items() if all(line.isprintable() for line in case[0])}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 from typing import Any
 
 import pytest
 
 from reqivo import (
+    AsyncSession,
     CertificateError,
     ConnectError,
     ConnectTimeout,
@@ -20,6 +22,7 @@ from reqivo import (
     Request,
     Retry,
     ServerDisconnected,
+    Session,
     StreamReset,
     TlsError,
     TotalTimeout,
@@ -30,6 +33,7 @@ from reqivo.retries import retry_after, retry_flow
 from reqivo_core.content import to_content
 from support.flows import Played, play, reply
 from support.messages import response
+from support.scenarios import until
 from support.scripted import Peer, answers
 from support.world import World
 
@@ -390,3 +394,39 @@ def test_a_plugin_sees_each_attempt(world: World, serve: Any) -> None:
     with world.client(retries=Retry(1, **SWIFT), plugins=[Watcher]) as client:
         client.get(server.url("/"))
     assert seen == [503, 200]
+
+
+# -- waits can be broken off
+
+
+@pytest.mark.parametrize("fields", [[], [("Retry-After", "30")]], ids=["back-off", "Retry-After"])
+def test_a_cancelled_wait_leaves_nothing(serve: Any, no_leaks: None, fields: Any) -> None:
+    server = serve([answers(response(503, b"", fields)), answers(response())])
+
+    async def main() -> None:
+        async with AsyncSession(retries=Retry(3, backoff=30, jitter=False)) as session:
+            task = asyncio.ensure_future(session.get(server.url("/")))
+            await until(lambda: bool(server.requests) and session.pool.active == 0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert session.pool.counts[2] == 0
+            assert (await session.get(server.url("/"), retries=0)).status_code == 200
+
+    asyncio.run(main())
+    assert len(server.requests) == 2
+
+
+def test_an_interrupted_wait_leaves_nothing(serve: Any, no_leaks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve([answers(response(503)), answers(response())])
+
+    def interrupted(self: Any, seconds: float) -> Any:
+        raise KeyboardInterrupt
+
+    with Session(retries=Retry(3, backoff=30)) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(session.runtime), "sleep", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.get(server.url("/"))
+        assert session.pool.active == 0
+        assert session.get(server.url("/")).status_code == 200

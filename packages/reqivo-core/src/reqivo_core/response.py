@@ -120,6 +120,7 @@ class Response(BaseResponse):
         """Iterate over the lines of the text, cut at CR LF, LF or CR, without their ends, as they arrive.
 
         Raises:
+            BodyTooLarge: A line has more than 16 Mi characters.
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """

@@ -6,8 +6,13 @@ import codecs
 import re
 from typing import Protocol, TypeVar
 
+from reqivo_core.errors import BodyTooLarge
+
 _line_end = re.compile("\r\n|\n|\r")
 T = TypeVar("T")
+
+MAX_LINE = 16 * 1024 * 1024
+"""Characters of one line: where no end comes, what is held must have one."""
 
 
 class Splitter(Protocol[T]):
@@ -97,10 +102,15 @@ class Lines:
         """
         self._text = TextChunks(encoding)
         self._pieces: list[str] = []
+        self._held = 0
         self._ended_with_cr = False
 
     def feed(self, data: bytes) -> list[str]:
-        """See Splitter."""
+        """Take octets; give the lines that they complete.
+
+        Raises:
+            BodyTooLarge: A line has more than MAX_LINE characters.
+        """
         return [line for text in self._text.feed(data) for line in self._cut(text)]
 
     def _cut(self, text: str) -> list[str]:
@@ -117,8 +127,15 @@ class Lines:
             self._pieces.append(line)
             lines.append("".join(self._pieces))
             self._pieces = []
+            self._held = 0
         if rest:
             self._pieces.append(rest)
+            self._held += len(rest)
+            if self._held > MAX_LINE:
+                raise BodyTooLarge(
+                    f"a line of the body has more than {MAX_LINE} characters; read it with iter_text or iter_bytes",
+                    phase="body",
+                )
         return lines
 
     def end(self) -> list[str]:
