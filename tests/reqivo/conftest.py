@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -47,3 +48,16 @@ def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port at which connecting hangs: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock:
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+        yield sock.getsockname()[1]
+        for filler in fillers:
+            filler.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,19 +156,6 @@ def test_a_name_without_address(world: World, resolver: Resolver) -> None:
 
 
 # -- several addresses
-
-
-@pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port of 127.0.0.1 at which connecting hangs, whereas 127.0.0.2 is free: its backlog is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock:
-        fillers = [socket.socket() for _ in range(8)]
-        for filler in fillers:
-            filler.setblocking(False)
-            assert filler.connect_ex(sock.getsockname()) in (0, errno.EINPROGRESS)
-        yield sock.getsockname()[1]
-        for filler in fillers:
-            filler.close()
 
 
 def test_a_dead_address_does_not_hold_up_a_living_one(world: World, deaf_port: int, resolver: Resolver) -> None:

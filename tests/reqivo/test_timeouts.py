@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -131,19 +131,6 @@ def test_a_server_that_does_not_read(stage: Stage) -> None:  # G3
         with pytest.raises(TotalTimeout):
             client.post(server.url("/"), body=iter([b"x" * 2**20] * 40), timeout=0.0001)
         assert client.read(client.get(server.url("/"))) == FOLLOW_UP
-
-
-@pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port at which connecting hangs: its backlog is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock:
-        fillers = [socket.socket() for _ in range(8)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(sock.getsockname())
-        yield sock.getsockname()[1]
-        for filler in fillers:
-            filler.close()
 
 
 def test_nobody_accepts(world: World, deaf_port: int, no_leaks: None) -> None:
