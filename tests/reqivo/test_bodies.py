@@ -6,6 +6,7 @@ import gzip
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -399,7 +400,8 @@ def test_json_both_ways(stage: Stage) -> None:
             deep.json()
 
 
-def test_a_body_has_one_reader(stage: Stage) -> None:
+@pytest.mark.parametrize("decode_content", [True, False])
+def test_a_body_has_one_reader(stage: Stage, decode_content: bool) -> None:
     """A second one is told so at once, and takes nothing from the first."""
     is_refused = threading.Event()
 
@@ -413,7 +415,7 @@ def test_a_body_has_one_reader(stage: Stage) -> None:
     server = stage.server(script)
     with stage.client() as client:
         got = client.get(server.url("/"), stream=True)
-        read = getattr(got, client.world.method("read"))
+        read = partial(getattr(got, client.world.method("read")), decode_content=decode_content)
 
         def attempt_both() -> list[Any]:
             outcomes = client.world.together([lambda: watch(read), lambda: watch(read)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -281,8 +281,16 @@ def test_a_call_can_do_without_the_sessions_certificate(world: World, serve: Ser
 # -- the system and the environment
 
 
+@pytest.fixture
+def fresh_contexts() -> Iterator[None]:
+    """Contexts are kept, and with them a log file open."""
+    _make_context.cache_clear()
+    yield
+    _make_context.cache_clear()
+
+
 def test_the_systems_authorities(
-    world: World, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    world: World, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch, fresh_contexts: None
 ) -> None:
     """On Linux, truststore asks OpenSSL for them, which looks into SSL_CERT_FILE first."""
     pytest.importorskip("truststore")
@@ -300,7 +308,12 @@ def test_the_systems_authorities(
 
 
 def test_the_keys_are_logged_where_the_environment_says(
-    world: World, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: World,
+    serve: Serve,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    fresh_contexts: None,
 ) -> None:
     server = serve(serve_on, tls=authority.server_context())
     log = tmp_path / "keys"
