@@ -468,11 +468,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class ReadBody:
-    """What a flow yields to have a response's body read whole, within the limits; it gets the response back.
-
-    Attributes:
-        response: The response.
-    """
+    """What a flow yields to have the body of ``response`` read whole, within the limits; it gets the response back."""
 
     response: Any
 
