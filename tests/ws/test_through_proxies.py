@@ -45,9 +45,9 @@ def test_w25_even_plain_ws_is_tunnelled(world: World, serve: Serve, make_proxy: 
 
 def test_w25_wss_through_an_https_proxy(world: World, make_proxy: MakeProxy, authority: Authority) -> None:
     proxy = make_proxy(tls=authority.server_context())
-    described = Proxy.of(proxy.proxy_url, verify=str(authority.path))
     with WebSocketsServer(tls=authority.server_context(alpn=["http/1.1"])) as server:
-        with world.client(proxy=described, verify=str(authority.path)) as client:
+        trusted = str(authority.path)
+        with world.client(proxy=Proxy.of(proxy.proxy_url, verify=trusted), verify=trusted) as client:
             check_echo(world, f"wss://localhost:{server.port}/", client.session)
         assert proxy.tunnels == [f"localhost:{server.port}"]
 
