@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import time
 from operator import attrgetter
 from typing import Any
 
 import pytest
 
 from docs.pages import ROOT
-from reqivo import Limits, Retry, Session, Timeout
+from reqivo import AddressGuard, ConcurrencyLimit, Limits, Proxy, RateLimiter, Retry, Session, Timeout, TlsConfig
+from reqivo.address_guard import PRIVATE
+from reqivo_core.cookie_store import CookieLimits
 from reqivo_core.options import ALIASES, BUILDING_OPTIONS, RequestOptions, SessionOptions
 from reqivo_ws import Deflate, WebSocket
 from reqivo_ws.base_websocket import WebSocketOptions
@@ -89,3 +92,25 @@ def test_timeout() -> None:
 def test_retry() -> None:
     parameters: dict[str, Any] = {name: repr(one.default) for name, one in inspect.signature(Retry).parameters.items()}
     assert {**table("Retry"), "methods": ""} == {**parameters, "methods": ""}
+
+
+OTHERS: dict[str, Any] = {
+    "TlsConfig": TlsConfig,
+    "Proxy.of": Proxy.of,
+    "RateLimiter": RateLimiter,
+    "ConcurrencyLimit": ConcurrencyLimit,
+    "AddressGuard": AddressGuard,
+    "Session.download": Session.download,
+    "Session.sse": Session.sse,
+    "CookieLimits": CookieLimits,
+}
+NAMED = {time.monotonic: "time.monotonic", PRIVATE: "PRIVATE", inspect.Parameter.empty: ""}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_options_are_made_of(name: str) -> None:
+    parameters = inspect.signature(OTHERS[name]).parameters
+    own = {key: one for key, one in parameters.items() if key not in ("self", "options")}
+    if name.startswith("Session."):
+        del own["url"]
+    assert table(f"{name}\n") == {key: NAMED.get(one.default, repr(one.default)) for key, one in own.items()}
