@@ -116,6 +116,8 @@ class NetworkStream(ABC):
     def get_info(self, name: str) -> Any:
         """Facts about the connection: ``peername``, ``sockname``, ``socket``, ``ssl_object``, ``alpn_protocol``.
 
+        Where it is one stream among others of a connection, ``stream_id`` is its number.
+
         Returns:
             The fact, None where it does not apply.
         """
@@ -201,7 +203,7 @@ class Runtime(ABC):
         Args:
             addresses: In the order in which to try them; at least one.
             timeout: Seconds for all together; None for ever.
-            local_address: The local IP address to connect from.
+            local_address: The local IP address to connect from, or the name of a network interface.
             stagger: Seconds after which the next address is tried beside those that have not answered.
 
         Raises:
@@ -281,6 +283,14 @@ class ResponseBody(ABC):
         False is always right; True saves those who read a body whole from asking for its end.
         """
         return False
+
+    def take_whole(self) -> bytes | None:
+        """Take all that is left, where all of it has come and ends well, without trailers.
+
+        Returns:
+            The octets, the body being over then; None where they have to be read, which is always right.
+        """
+        return None
 
     @abstractmethod
     async def read_chunk(self) -> bytes:

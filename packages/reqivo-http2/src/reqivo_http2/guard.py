@@ -14,11 +14,11 @@ comes over such a connection can be trusted, so it ends.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import ReadError, ReqivoError
+from reqivo_core.forks import ForkSafe
 from reqivo_http2.faults import Failure
 
 if TYPE_CHECKING:
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from reqivo_http2.connection_state import ConnectionState
 
 
-class Guard:
+class Guard(ForkSafe):
     """A lock around a connection's state; use it as a context manager."""
-
-    __slots__ = ("_close", "_deferred", "_lock", "_on_change", "_state", "_trace")
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class Guard:
             trace: Tells the observers; None where there are none.
             close: Lets go of the connection, once its state cannot be trusted any more.
         """
-        self._lock = threading.Lock()
+        super().__init__()
         self._state = state
         self._on_change = on_change
         self._trace = trace

@@ -29,6 +29,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
@@ -163,7 +164,8 @@ class BlockingStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
         return await start_tls(self, config, server_hostname, alpn, timeout)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
@@ -101,7 +102,8 @@ class TrioStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See NetworkStream."""
-        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
         return await start_tls(self, config, server_hostname, alpn, timeout)
 
