@@ -138,3 +138,14 @@ def test_both_say_the_same_of_any_octets() -> None:
             assert pure == "broken", block.hex()
             differing += 1
     assert differing < 60
+
+
+def test_blocks_that_are_known_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    jh2_codec = pytest.importorskip("reqivo_http2.jh2_codec")
+    known: dict[bytes, int] = {}
+    monkeypatch.setattr(jh2_codec, "_counts", known)
+    monkeypatch.setattr(jh2_codec, "_COUNTS_SIZE", 2)
+    codec = jh2_codec.Jh2Codec(1000)
+    for block in (b"\x88", b"\x82\x86", b"\x88", b"\x84"):
+        codec.decode(block)
+    assert known == {b"\x84": 1}

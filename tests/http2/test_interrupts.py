@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,7 +74,11 @@ def test_a_signal_in_a_read_closes_the_connection_for_all(h2line: Callable, stru
     other: list[Any] = []
 
     def follow() -> None:
-        assert mine_came.wait(5)  # then the main thread reads, for both
+        assert mine_came.wait(5)
+        (member,) = line.session.pool._state.members()
+        stream = member.transport._wire.stream
+        while not stream._is_reading:  # the main thread, for both
+            time.sleep(0.001)
         signaller.start()
         other.append(line.body("/other"))
 
@@ -211,6 +216,35 @@ def test_a_cancelled_read_takes_nothing() -> None:
     world.cancel("victim")
     assert isinstance(world.outcomes["victim"], Cancelled)
     assert not rehearsal.transport.is_closing
+
+
+class Striking(SimulatedStream):
+    """A write is struck by a signal."""
+
+    is_armed = False
+
+    async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
+        if self.is_armed:
+            self.is_armed = False
+            raise KeyboardInterrupt
+        await super().write(data, timeout)
+
+
+def test_a_signal_in_a_farewell_closes_the_connection() -> None:
+    rehearsal = Rehearsal(0, Striking)
+    world = rehearsal.world
+    world.start("victim", rehearsal.converse("victim", Timeout(timeout=None), b""))
+    for _ in range(20):
+        if world.names and not world.is_lively:
+            break
+        world.step()
+        rehearsal.server.look()
+    assert isinstance(rehearsal.stream, Striking)
+    rehearsal.stream.is_armed = True
+    world.cancel("victim")  # which would like to say RST_STREAM
+    assert isinstance(world.outcomes["victim"], KeyboardInterrupt)
+    assert rehearsal.transport.is_closing
+    assert rehearsal.stream.is_closed
 
 
 # Steps that break off.

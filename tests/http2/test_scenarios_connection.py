@@ -17,10 +17,14 @@ from reqivo_core.errors import (
     ServerDisconnected,
     StreamReset,
 )
+from reqivo_core.interfaces import Exchange
+from reqivo_core.limits import DEFAULT_LIMITS
+from reqivo_core.timeouts import Deadline
 from support import h2_peer
 from support.h2_peer import H2Peer, raw
 
 GREETING = raw(4, 0, 0)
+PATIENT = Timeout(timeout=5.0)
 
 
 def test_s01_a_server_that_does_not_begin_with_settings_is_refused(h2line: Callable) -> None:
@@ -577,6 +581,26 @@ def test_s30_who_asks_too_often_asks_half_as_often(h2line: Callable, patience: C
     (member,) = line.session.pool._state.members()
     assert line.server.connections == 2
     assert member.transport._state.eagerness.pause == 2  # for the new connection too
+
+
+def test_a_connection_that_is_gone_is_not_pinged(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        server.serve()
+
+    line = h2line(script)
+    line.get()
+    (member,) = line.session.pool._state.members()
+    transport = member.transport
+    runtime = transport._wire.runtime
+    transport.close()
+
+    async def ping() -> float:
+        took: float = await transport.ping(Exchange(runtime, Deadline(PATIENT, runtime.now), DEFAULT_LIMITS))
+        return took
+
+    with pytest.raises(ServerDisconnected, match="closed on this side"):
+        line.drive(ping())
 
 
 def test_settings_that_are_never_acknowledged_end_the_connection(h2line: Callable, patience: Callable) -> None:

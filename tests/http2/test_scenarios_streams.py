@@ -227,6 +227,36 @@ def test_s26_an_unread_stream_stalls_only_itself(h2line: Callable) -> None:
         assert len(line.client.read(response)) == total
 
 
+def test_the_window_grows_with_what_the_way_holds(h2line: Callable) -> None:
+    """A server that fills the window before it answers a PING has a way that holds more than the window."""
+    total = 6 * 1024 * 1024
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        window, left = server.settings[WINDOW], total
+        server.send_frame(server.head(request, 200, [("content-length", str(total))]))
+        while left:
+            while window and left:
+                size = min(16384, window, left)
+                window, left = window - size, left - size
+                server.send_frame(server.data(request, b"x" * size, *([CLOSED] if not left else [])))
+            while left and not window:
+                frame = server.expect_frame()  # PINGs are answered by the way
+                if isinstance(frame, frames.WindowUpdateFrame) and frame.stream_id == request.stream_id:
+                    window += frame.window_increment
+                    granted.append(frame.window_increment)
+        server.expect_close()
+
+    granted: list[int] = []
+    line = h2line(script)
+    with line.client.stream("GET", line.url()) as response:
+        assert sum(len(piece) for piece in line.client.pieces(response, "bytes")) == total
+        assert 256 * 1024 < line.connection["bandwidth_delay_product"] <= 16 * 1024 * 1024
+        assert line.connection["round_trip"] > 0
+    assert max(granted) > 256 * 1024
+
+
 def test_s27_closing_early_resets_once_and_costs_no_window(h2line: Callable) -> None:
     rounds, late = 100, 1024 * 1024
 

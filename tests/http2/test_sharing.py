@@ -57,12 +57,12 @@ def test_s49_threads_that_give_up_disturb_nobody(generous: AsgiServer, authority
         def work(thread: int) -> int:
             dice = random.Random(thread)
             done = 0
-            for number in range(25):
+            for number in range(10):
                 done += _one(session, generous, dice, f"{thread}-{number}")
             return done
 
-        with ThreadPoolExecutor(16) as executor:
-            assert sum(executor.map(work, range(16))) == 16 * 25
+        with ThreadPoolExecutor(THREADS) as executor:
+            assert sum(executor.map(work, range(THREADS))) == THREADS * 10
         assert session.pool.active == 0
 
 

@@ -409,6 +409,25 @@ def test_pings_know_their_answers() -> None:
     assert pings.oldest_probe() is None
 
 
+def test_a_priority_in_a_head_is_ignored() -> None:
+    connection, receiver = state()
+    stream = opened(connection)
+    block = load_codec("h2")(1000).encode([(b":status", b"204", False)])
+    flags = frames.END_HEADERS | frames.HAS_PRIORITY
+    receiver.receive(frames.frame(frames.HEADERS, flags, stream.id, b"\0\0\0\0\x10" + block), 0.0)
+    assert stream.status == 204
+
+
+def test_a_break_behind_goaway_is_told_as_goaway() -> None:
+    connection, receiver = state()
+    stream = opened(connection)
+    debug = frames.frame(frames.GOAWAY, 0, 0, b"\0\0\0\x01" + b"\0\0\0\x02" + b"out of memory")
+    receiver.receive(debug, 0.0)
+    connection.end()
+    assert stream.failure is not None
+    assert "GOAWAY INTERNAL_ERROR, saying 'out of memory'" in stream.failure.message
+
+
 def test_s30_octets_that_trickle_are_a_sign_of_life() -> None:
     connection, receiver = state()
     stream = opened(connection)

@@ -105,6 +105,7 @@ class Rehearsal:
         chunks = []
         while chunk := await response.body.read_chunk():
             chunks.append(chunk)
+        assert await response.body.read_chunk() == b""  # and again
         data = b"".join(chunks)
         assert data == b"%d " % response.extensions["stream_id"] + body[:10]
         return data

@@ -44,6 +44,22 @@ class Http2Body(ResponseBody):
         self._taken = 0
         self._is_over = False
 
+    @property
+    def is_over(self) -> bool:
+        """See :class:`ResponseBody`."""
+        return self._is_over
+
+    def take_whole(self) -> bytes | None:
+        """See :class:`ResponseBody`."""
+        stream = self._stream
+        if self._is_over or self._upload is not None or not stream.is_remote_closed:
+            return None
+        with self._wire.guard:
+            if stream.failure is not None or stream.trailers is not None or not stream.is_local_closed:
+                return None
+            self._is_over = True
+            return stream.take()
+
     async def read_chunk(self) -> bytes:
         """See :meth:`ResponseBody.read_chunk`."""
         if self._is_over:
