@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reqivo_core.errors import ReqivoError
+from reqivo_core.errors import ConnectionClosedError, ReqivoError
 from reqivo_core.runtime.running import make_runtime
 from reqivo_core.testing.failing import Cancelled, Failure, Fault, broken_network, cancelled, faults
 from support.certs import Authority
@@ -81,7 +81,7 @@ def check_usable(ws: Socket, received: list[Any]) -> None:
     assert received[:-1] == SENT[: len(received) - 1]
 
 
-def torture(world: World, setting: Setting, tortures: Iterator[Fault]) -> None:
+def torture(world: World, setting: Setting, tortures: Iterator[Fault], *, may_be_closed: bool = False) -> None:
     """Talk once for each leaf call that talking takes, and let that one fail."""
     survived = 0
     for fault in tortures:
@@ -98,12 +98,15 @@ def torture(world: World, setting: Setting, tortures: Iterator[Fault]) -> None:
                 assert fault.was_reached, f"an error without cause: {error!r}"
             fault.disarm()
             if ws.is_open:
-                check_usable(ws, received)
-                survived += 1
+                try:
+                    check_usable(ws, received)
+                    survived += 1
+                except ConnectionClosedError:
+                    assert may_be_closed
             ws.close()
             check_next(client, setting, fault)
     # Whoever is interrupted while waiting for something loses nothing by it.
-    assert survived >= (1 if fault_is_interruption(fault) else 0)
+    assert survived >= (1 if fault_is_interruption(fault) and not may_be_closed else 0)
 
 
 def fault_is_interruption(fault: Fault) -> bool:
@@ -146,7 +149,8 @@ def test_f2_broken_everywhere(world: World, where: str, request: pytest.FixtureR
 @settings
 @pytest.mark.parametrize("world", ["blocking"], indirect=True)
 def test_l4_control_c_everywhere(world: World, where: str, request: pytest.FixtureRequest) -> None:
-    torture(world, request.getfixturevalue(where), faults(KeyboardInterrupt))
+    # Where octets that a thread had read may be lost, a connection of HTTP/2 ends for all who share it.
+    torture(world, request.getfixturevalue(where), faults(KeyboardInterrupt), may_be_closed=where == "h2")
 
 
 @settings
