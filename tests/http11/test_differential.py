@@ -1,4 +1,4 @@
-"""Both codecs get the same octets, cut in several ways: the same result, or the same class of error."""
+"""Both codecs get the same octets, cut in several ways: the same result, or the same class of error (A17)."""
 
 from typing import Any
 
@@ -34,9 +34,10 @@ def outcome(data: bytes, codec: str, how: str, method: str = "GET") -> Any:
                 rest = b""
                 if head is not None:
                     fields = [
-                        (name, value.lower() if value.lower() == b"chunked" else value) for name, value in head.fields
+                        (name, value.lower() if value.lower() == "chunked" else value)
+                        for name, value in head.headers.multi_items()
                     ]
-                    heads.append((head._replace(fields=fields), receiver.framing))
+                    heads.append((head[:3], fields, receiver.framing))
                     rest = receiver.rest
                     if head.status >= 200 or head.status == 101:
                         body = receiver.body()

@@ -156,6 +156,9 @@ UNWANTED = {
     "reqivo.codings",
     "reqivo.socks",
     "reqivo.retries",
+    "pluggy",
+    "reqivo.session",
+    "reqivo_core.session",
 }
 """What no program pays for that only imports the library."""
 
@@ -170,6 +173,21 @@ def loaded_after(script: str) -> set[str]:
 @pytest.mark.parametrize("package", ["reqivo", "reqivo_core"])
 def test_an_import_loads_what_it_needs(package: str) -> None:
     assert loaded_after(f"import {package}") & UNWANTED == set()
+
+
+@pytest.mark.parametrize("package", ["reqivo", "reqivo_core"])
+def test_the_class_of_a_session_loads_no_other_world_and_no_plugin(package: str) -> None:
+    loaded = loaded_after(f"from {package} import Session")
+    assert "reqivo_core.session" in loaded
+    assert loaded & UNWANTED <= {"pluggy", "reqivo.session", "reqivo_core.session"}
+
+
+@pytest.mark.parametrize("module", [reqivo, reqivo_core])
+def test_names_are_listed_before_they_are_loaded(module: Any) -> None:
+    code = f"import {module.__name__} as module; print(*dir(module))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert set(module.__all__) <= set(ran.stdout.split())
+    assert set(module.__all__) <= set(dir(module))
 
 
 def test_a_blocking_session_without_tls_needs_no_event_loop_and_no_tls() -> None:

@@ -144,7 +144,7 @@ class AsyncResponse(BaseResponse):
             RequestError: Reading failed.
         """
         written = 0
-        total = self._body.length if self._body is not None and "content-encoding" not in self.headers else None
+        total = self._total
         with open(path, "wb") as file:  # noqa: ASYNC230  # a page cache takes the writes; threads would cost more
             async for chunk in self.aiter_content(None):
                 file.write(chunk)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from reqivo_core.async_response import AsyncResponse
 from reqivo_core.base_session import BaseSession
-from reqivo_core.engine import READ_ALL
+from reqivo_core.plan import READ_ALL
 
 if TYPE_CHECKING:
     from types import TracebackType

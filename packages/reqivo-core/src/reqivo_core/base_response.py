@@ -72,7 +72,13 @@ class BaseResponse:
     extensions: dict[str, Any]
 
     def __init__(
-        self, request: Request, incoming: IncomingResponse, body: Body | None, exchange: Exchange | None, elapsed: float
+        self,
+        request: Request,
+        incoming: IncomingResponse,
+        body: Body | None,
+        exchange: Exchange | None,
+        elapsed: float,
+        content: bytes = b"",
     ) -> None:
         """Take over a response whose head has come; sessions do this.
 
@@ -82,6 +88,7 @@ class BaseResponse:
             body: The body; None where there is none to read.
             exchange: Its circumstances.
             elapsed: Seconds from the call to the head.
+            content: The body's octets, where all of them are there already.
         """
         self.request = request
         self.status_code = incoming.status
@@ -91,7 +98,7 @@ class BaseResponse:
         self.extensions = incoming.extensions
         self.history = []
         self._body = body
-        self._content: bytes | None = None if body is not None else b""
+        self._content: bytes | None = None if body is not None else content
         self._leftover = b""
         self._offset = 0
         self._has_streamed = False
@@ -269,7 +276,7 @@ class BaseResponse:
         reason = f" {excerpt(self.reason)[1:-1]}" if self.reason else ""
         shown = f"; the body begins {excerpt(self._content)}" if self._content else ""
         raise HTTPStatusError(
-            f"{kind} {self.status_code}{reason} for {self.request.method} {self.url.redacted}{shown}",
+            f"{kind} {self.status_code}{reason}{shown}",
             request=self.request,
             response=self,
         )
@@ -336,11 +343,17 @@ class BaseResponse:
             return json.loads(content, **options)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
-                f"the body of {self.request.method} {self.url.redacted} ({self.status_code}) is not JSON: {error}; "
-                f"it begins {excerpt(content)}",
+                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {excerpt(content)}",
                 request=self.request,
                 phase="body",
             ) from error
+
+    @property
+    def _total(self) -> int | None:
+        """How many octets the decoded body has, where that is known before it is read."""
+        if "content-encoding" in self.headers:
+            return None
+        return self._body.length if self._body is not None else len(self._loaded())
 
     # Taking the body in.
 

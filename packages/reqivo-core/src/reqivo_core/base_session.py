@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 from reqivo_core import plugins as plugin_loading
@@ -11,7 +12,7 @@ from reqivo_core.auth import BasicAuth, BearerAuth, to_flow
 from reqivo_core.content import UNSET, build_content
 from reqivo_core.cookies import CookieJar, encode_cookies
 from reqivo_core.dialing import Dialer
-from reqivo_core.engine import READ_NOTHING, Engine, Plan
+from reqivo_core.engine import Engine
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
@@ -23,12 +24,13 @@ from reqivo_core.options import (
     SessionOptions,
     checked,
 )
+from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
 from reqivo_core.timeouts import Timeout
 from reqivo_core.tls_config import TlsConfig
-from reqivo_core.urls import URL, merge_base
+from reqivo_core.urls import URL, merge_base, parse_url
 from reqivo_core.version import __version__
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from reqivo_core.base_response import BaseResponse
-    from reqivo_core.interfaces import Flow, Runtime, Trace
+    from reqivo_core.flows import Flow
+    from reqivo_core.interfaces import Runtime, Trace
     from reqivo_core.options import TimeoutTypes
     from reqivo_core.urls import Origin
 
@@ -90,6 +93,8 @@ class BaseSession(Generic[ResponseT]):
         self.cookies = CookieJar()
         self.cookies.update(take("cookies") or {})
         self._tls = TlsConfig.of(take("verify", True), take("cert"), trust_env=self._trust_env)
+        # Origins and proxies are trusted, and shown certificates, each for itself.
+        self._proxy_tls = TlsConfig(trust_env=self._trust_env)
         self.transport_options: dict[str, Any] = {"push": take("push"), "window_manager": take("window_manager")}
         self._plan = self._default_plan(given)
         self.pool = Pool(self._runtime, self._limits)
@@ -149,12 +154,12 @@ class BaseSession(Generic[ResponseT]):
     def _router(self, route: Route, given: Mapping[str, Any]) -> Router:
         """The way to origins, through the proxies that were given or that the environment names."""
         if given.get("proxy") is not None:
-            proxy = to_proxy(given["proxy"], self._tls)
+            proxy = to_proxy(given["proxy"], self._proxy_tls)
             return Router(route, lambda origin: proxy)
         if given.get("proxies") is not None:
-            return Router(route, ProxyMap.of(given["proxies"], self._tls).select)
+            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls).select)
         if self._trust_env and "proxy" not in given:
-            chosen = ProxyMap.from_environment(self._tls)
+            chosen = ProxyMap.from_environment(self._proxy_tls)
             return Router(route, chosen.select if chosen else None)
         return Router(route)
 
@@ -284,10 +289,13 @@ class BaseSession(Generic[ResponseT]):
 
     def _prepare(self, method: str, url: str | URL, options: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Turn a call into a request and the plan to send it by."""
-        if not options:
-            return self._with_userinfo(self._build(method, url, options), self._plan, options)
-        given = checked(options, self._known(REQUEST_OPTIONS), "request")
-        return self._with_userinfo(self._build(method, url, given), self._plan_for(given), given)
+        given: Mapping[str, Any] = options
+        plan = self._plan
+        if options:
+            given = checked(options, self._known(REQUEST_OPTIONS), "request")
+            plan = self._plan_for(given)
+        request = self._build(method, url, given)
+        return (request, plan) if request.url.username is None else self._with_userinfo(request, plan, given)
 
     def _prepare_to_send(self, request: Request, options: Mapping[str, Any]) -> tuple[Request, Plan]:
         """Find the plan for a request that is already made.
@@ -305,7 +313,7 @@ class BaseSession(Generic[ResponseT]):
 
     def _build(self, method: str, url: str | URL, given: Mapping[str, Any]) -> Request:
         """Make a request of a call's options and the session's defaults."""
-        target = merge_base(self._base_url, url)
+        target = parse_url(url) if self._base_url is None else merge_base(self._base_url, url)
         if self._params:
             target = target.with_query(self._params)
         headers = self.headers.copy()
@@ -364,9 +372,9 @@ class BaseSession(Generic[ResponseT]):
         route = self._route
         tls = route.tls
         if "verify" in given or "cert" in given:
-            tls = TlsConfig.of(
-                given.get("verify", self._tls.verify), given.get("cert", self._tls.cert), trust_env=self._trust_env
-            )
+            tls = TlsConfig.of(given.get("verify", tls), given.get("cert", tls.cert), trust_env=self._trust_env)
+            if given.get("cert", tls) is None:
+                tls = replace(tls, cert=None)
         http2 = given.get("http2", route.http2)
         route = Route(tls, route.proxy, route.local_address, route.socket_path, route.http1, http2)
         if "proxy" in given or "proxies" in given:
@@ -374,8 +382,7 @@ class BaseSession(Generic[ResponseT]):
         return Router(route, self._plan.router.select_proxy)
 
     def _make_response(self, *parts: Any) -> Any:
-        request, incoming, body, exchange, started = parts
-        response = self._response_class(request, incoming, body, exchange, self._runtime.now() - started)
+        response = self._response_class(*parts)
         response._default_encoding = self._default_encoding
         response._json_decoder = self._decoder
         return response

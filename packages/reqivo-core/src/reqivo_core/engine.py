@@ -1,8 +1,8 @@
 """Engine: the conversation of one request, from hooks through flows, redirects and the pool to a response.
 
-Read top to bottom it is the life of a request: ``send`` → ``_follow`` (redirects) → ``_through_flows`` (retries, auth)
-→ ``_exchange`` (cookies, a connection, the transport) → ``_received``. Whatever is not configured is not run: without
-flows no generator is made, without hooks nothing is called.
+Read top to bottom it is the life of a request: ``send`` → ``_through_flows`` (retries, auth) → ``_exchange`` (cookies,
+a connection, the transport) → ``_received``; then ``_follow``, if that was a redirect. Whatever is not configured is
+not run: without flows no generator is made, without hooks nothing is called.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from reqivo_core.body import Body
 from reqivo_core.codings import Codings, DecodedBudget
 from reqivo_core.connection import LeasedStream, explained, may_send_again
 from reqivo_core.dialing import Dialer, eligible, may_share
-from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError, SessionClosed
-from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
+from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError
+from reqivo_core.flows import ReadBody, Sleep, WaitFor
+from reqivo_core.interfaces import Exchange, IncomingResponse, TraceEvent
 from reqivo_core.messages import Request
-from reqivo_core.pool import UNCOUNTED
+from reqivo_core.plan import READ_NOTHING, Plan
+from reqivo_core.pool import UNCOUNTED, session_closed
 from reqivo_core.proxies import authorization
 from reqivo_core.redirects import check_chain, is_redirect, next_request
 from reqivo_core.timeouts import Deadline
@@ -29,77 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from reqivo_core.cookies import CookieJar
-    from reqivo_core.interfaces import Flow, Runtime, Trace
-    from reqivo_core.limits import Limits
+    from reqivo_core.flows import Flow
+    from reqivo_core.headers import Headers
+    from reqivo_core.interfaces import Runtime, Trace
     from reqivo_core.plugins import PluginSet
     from reqivo_core.pool import Lease, Pool
-    from reqivo_core.routes import ConnectionKey, Router
-    from reqivo_core.timeouts import Timeout
+    from reqivo_core.routes import ConnectionKey
     from reqivo_core.urls import Origin
-
-READ_NOTHING, READ_SMALL, READ_ALL = range(3)
-"""How much of a body is read before the response is handed over."""
 
 MISDIRECTED = 421
 """The status of a server that was asked what it does not answer for on this connection (RFC 9110 §15.5.20)."""
-
-SMALL_BODY = 1024 * 1024
-"""The largest announced body that a blocking call reads at once, in octets."""
-
-
-class Plan:
-    """How a request is to be sent: the session's settings, with what the call changed.
-
-    Attributes:
-        timeout: The time limits.
-        limits: The size limits.
-        router: Finds the way to each origin.
-        flows: Flows to run, outermost first.
-        auth: The flow that authenticates; it does not follow redirects to other origins.
-        follow_redirects: Whether to follow them.
-        max_redirects: How many.
-        reading: READ_NOTHING, READ_SMALL or READ_ALL.
-        raises_for_status: Whether a 4xx or 5xx is an error.
-        has_crossed: Whether a redirect has led to another origin, where nothing goes that was meant for the first.
-    """
-
-    __slots__ = (
-        "auth",
-        "flows",
-        "follow_redirects",
-        "has_crossed",
-        "limits",
-        "max_redirects",
-        "raises_for_status",
-        "reading",
-        "router",
-        "timeout",
-    )
-
-    timeout: Timeout
-    limits: Limits
-    router: Router
-    flows: tuple[Flow, ...]
-    auth: Flow | None
-    follow_redirects: bool
-    max_redirects: int
-    reading: int
-    raises_for_status: bool
-    has_crossed: bool
-
-    def __init__(self, **settings: Any) -> None:
-        for name in self.__slots__:
-            setattr(self, name, settings[name])
-
-    def but(self, **changes: Any) -> Plan:
-        """A plan with some settings changed."""
-        return Plan(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
 
 
 class ResponseLike(Protocol):
     """What the engine needs of a response object."""
 
     status_code: int
+    headers: Headers
     history: list[Any]
     request: Request
 
@@ -142,7 +90,7 @@ class Engine(Generic[R]):
         dialer: Dialer,
         codings: Codings,
         jar: CookieJar,
-        make_response: Callable[[Request, IncomingResponse, Body | None, Exchange, float], R],
+        make_response: Callable[[Request, IncomingResponse, Body | None, Exchange, float, bytes], R],
         adopt_response: Callable[[Any], R],
     ) -> None:
         self._runtime = runtime
@@ -176,12 +124,16 @@ class Engine(Generic[R]):
         started = runtime.now()
         try:
             if self._pool.is_closed:
-                raise SessionClosed(
-                    "the session is closed: make a new one, or keep this one open for as long as it is used"
-                )
+                raise session_closed()
             if self._plugins.prepare_request or self.request_hooks:
                 await self._prepare(request)
-            response = await self._follow(request, plan, exchange, started)
+            send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
+            response = await send(request, plan, exchange, started)
+            response.history = []
+            if plan.follow_redirects and is_redirect(response.status_code, response.headers):
+                response = await self._follow(response, request, plan, exchange, started)
+            if response.body_reader is None and not self.response_hooks and not plan.raises_for_status:
+                return response
             return await self._finish(response, plan)
         except ReqivoError as error:
             told = explained(error, request, exchange)
@@ -213,7 +165,7 @@ class Engine(Generic[R]):
         try:
             body = response.body_reader
             if body is not None:
-                if _is_to_be_read(body, response, plan):
+                if plan.reads(body.length, response.is_error):
                     await response.load()
                 body.warns = plan.reading == READ_NOTHING
             for hook in tuple(self.response_hooks):
@@ -231,17 +183,12 @@ class Engine(Generic[R]):
             raise
         return response
 
-    async def _follow(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
+    async def _follow(self, response: R, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
         """Follow redirects."""
         history: list[R] = []
-        while True:
-            send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
-            response = await send(request, plan, exchange, started)
-            response.history = list(history)
-            if not plan.follow_redirects or not is_redirect(response.status_code, response.headers):  # type: ignore[attr-defined]  # every response has headers
-                return response
+        while is_redirect(response.status_code, response.headers):
             try:
-                following = next_request(request, response.status_code, response.headers)  # type: ignore[attr-defined]  # as above
+                following = next_request(request, response.status_code, response.headers)
                 history.append(response)
                 check_chain(request, following, history, plan.max_redirects)
             finally:
@@ -249,6 +196,15 @@ class Engine(Generic[R]):
             if following.url.origin != request.url.origin:
                 plan = plan.but(auth=None, has_crossed=True)
             request = following
+            send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
+            try:
+                response = await send(request, plan, exchange, started)
+            except RequestError as error:
+                if error.request is None:
+                    error.request = request  # that of this hop
+                raise
+            response.history = list(history)
+        return response
 
     async def _through_flows(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
         """Send through the flows, if there are any."""
@@ -363,7 +319,7 @@ class Engine(Generic[R]):
                     lease.release()
                 continue
             try:
-                return self._received(request, wire, incoming, lease, exchange, started)
+                return self._received(request, wire, incoming, lease, exchange, started, plan.reading)
             except BaseException:
                 incoming.body.close()
                 lease.release()
@@ -371,7 +327,7 @@ class Engine(Generic[R]):
 
     def _promised(self, request: Request, incoming: IncomingResponse, exchange: Exchange) -> R:
         """Make a response of one that the server pushed; the connection is not held for it."""
-        return self._received(request, request, incoming, UNCOUNTED, exchange, self._runtime.now())
+        return self._received(request, request, incoming, UNCOUNTED, exchange, self._runtime.now(), READ_NOTHING)
 
     async def ping(self, origin: Origin, plan: Plan) -> float:
         """Ask an origin for a sign of life over a connection to it.
@@ -412,6 +368,8 @@ class Engine(Generic[R]):
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
         given = cookies = None
+        if key.route.proxy is None and not self._jar:
+            return request
         if self._jar:
             given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
@@ -435,27 +393,23 @@ class Engine(Generic[R]):
         lease: Lease,
         exchange: Exchange,
         started: float,
+        reading: int,
     ) -> R:
         """Make a response of a head that has come."""
-        exchange.timings["first_byte"] = self._runtime.now() - started
-        headers = incoming.headers
-        if "set-cookie" in headers:
-            self._jar.extract(request.url, headers.get_all("set-cookie"))
-        stream = incoming.extensions.get("network_stream")
+        elapsed = self._runtime.now() - started
+        exchange.timings["first_byte"] = elapsed
+        if "set-cookie" in incoming.headers.by_name:
+            self._jar.extract(request.url, incoming.headers.get_all("set-cookie"))
         body: Body | None = None
+        content: bytes | None = b""
+        stream = incoming.extensions.get("network_stream")
         if stream is not None:
             incoming.extensions["network_stream"] = LeasedStream(stream, lease)
         else:
-            coding = headers.get("content-encoding")
-            decoder = None
-            if coding is not None and wire.method != "HEAD":
-                decoder = self._codings.decoder_for(coding, exchange.limits.max_codings)
-            budget = None
-            if decoder is not None or exchange.limits.max_body is not None:
-                limits = exchange.limits
-                budget = DecodedBudget(limits.max_body, limits.max_decoded_ratio, limits.decoded_ratio_floor)
-            body = Body(incoming.body, lease, exchange, wire, decoder, budget)
-        response = self._make_response(wire, incoming, body, exchange, started)
+            content = self._take_whole(incoming, lease, exchange, reading)
+            if content is None:
+                body = self._body(wire, incoming, lease, exchange)
+        response = self._make_response(wire, incoming, body, exchange, elapsed, content or b"")
         try:
             for hook in self._plugins.response_received:
                 hook(wire, response)
@@ -465,16 +419,33 @@ class Engine(Generic[R]):
             raise
         return response
 
+    def _take_whole(self, incoming: IncomingResponse, lease: Lease, exchange: Exchange, reading: int) -> bytes | None:
+        """Take a body that came whole with its head, where it needs neither decoding nor counting; else None."""
+        if (
+            reading == READ_NOTHING
+            or exchange.limits.max_body is not None
+            or "content-encoding" in incoming.headers.by_name
+        ):
+            return None
+        content = incoming.body.take_whole()
+        if content is not None:
+            exchange.timings["body"] = 0.0
+            lease.release()
+        return content
+
+    def _body(self, wire: Request, incoming: IncomingResponse, lease: Lease, exchange: Exchange) -> Body:
+        """A body that is still to be read."""
+        limits = exchange.limits
+        coding = incoming.headers.get("content-encoding")
+        decoder = budget = None
+        if coding is not None and wire.method != "HEAD":
+            decoder = self._codings.decoder_for(coding, limits.max_codings)
+        if decoder is not None or limits.max_body is not None:
+            budget = DecodedBudget(limits.max_body, limits.max_decoded_ratio, limits.decoded_ratio_floor)
+        return Body(incoming.body, lease, exchange, wire, decoder, budget)
+
     def _emit(self, name: str, state: str, info: Mapping[str, Any]) -> None:
         """Tell the observers."""
         event = TraceEvent(name, state, self._runtime.now(), info)
         for hook in self._plugins.trace:
             hook(event)
-
-
-def _is_to_be_read(body: Body, response: ResponseLike, plan: Plan) -> bool:
-    """Whether a body is read before the response is handed over: what an error says belongs to the error."""
-    if plan.reading != READ_SMALL:
-        return plan.reading == READ_ALL
-    length = body.length
-    return length is not None and length <= SMALL_BODY or plan.raises_for_status and response.is_error

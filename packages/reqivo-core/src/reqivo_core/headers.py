@@ -20,7 +20,13 @@ RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_field_value = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
 
-_SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+_SECRET_WORDS = ("authorization", "cookie", "token", "secret", "passw", "api-key", "apikey", "access-key", "auth-key")
+
+
+def is_secret(name: str) -> bool:
+    """Tell by a field's name whether its value is a credential, to be masked wherever people read it."""
+    lower = name.lower()
+    return any(word in lower for word in _SECRET_WORDS)
 
 
 def checked_name(name: str | bytes) -> str:
@@ -78,27 +84,56 @@ class _Lines:
     """Field lines that do not change any more, with what was made of them: shared by all headers that have them.
 
     Attributes:
-        pairs: Names and values, in order, in their spelling.
-        index: The values by name in lower case, once somebody has looked.
+        index: The value of each name in lower case, several lines joined; None before somebody has looked.
         derived: What functions have made of the lines.
     """
 
-    __slots__ = ("derived", "index", "pairs")
+    __slots__ = ("_pairs", "_raw", "derived", "index")
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self.pairs = pairs
-        self.index: dict[str, list[str]] | None = None
-        self.derived: dict[Callable[[list[tuple[str, str]]], Any], Any] = {}
+    def __init__(self, pairs: list[tuple[str, str]] | None, raw: RawHeaders | None = None) -> None:
+        self._pairs = pairs
+        self._raw = raw
+        self.index: dict[str, str] | None = None
+        self.derived: dict[Callable[[list[tuple[str, str]]], Any], Any] | None = None
 
-    def indexed(self) -> dict[str, list[str]]:
-        """The values by name."""
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names and values, in order, in their spelling."""
+        raw, pairs = self._raw, self._pairs  # in this order: another thread may be decoding them
+        if pairs is None:
+            pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw or ()]
+            self._pairs = pairs
+            self._raw = None
+        return pairs
+
+    @property
+    def raw(self) -> RawHeaders:
+        """The same as octets."""
+        raw = self._raw
+        if raw is not None:
+            return raw.copy()
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
+
+    def indexed(self) -> dict[str, str]:
+        """The value of each name."""
         index = self.index
         if index is None:
-            index = {}
-            for name, value in self.pairs:
-                index.setdefault(name.lower(), []).append(value)
+            pairs = self.pairs
+            index = {name.lower(): value for name, value in pairs}
+            if len(index) < len(pairs):
+                index = {
+                    name: values[0] if name == "set-cookie" else ", ".join(values)
+                    for name, values in self.grouped().items()
+                }
             self.index = index
         return index
+
+    def grouped(self) -> dict[str, list[str]]:
+        """The values of each name, one for each line."""
+        groups: dict[str, list[str]] = {}
+        for name, value in self.pairs:
+            groups.setdefault(name.lower(), []).append(value)
+        return groups
 
 
 class Headers(MutableMapping[str, str]):
@@ -111,7 +146,7 @@ class Headers(MutableMapping[str, str]):
     was made of a session's default lines (an index, their octets) serves each of its requests.
     """
 
-    __slots__ = ("_lines", "_raw")
+    __slots__ = ("_lines",)
 
     def __init__(self, headers: HeaderTypes = None) -> None:
         """Make headers.
@@ -122,7 +157,6 @@ class Headers(MutableMapping[str, str]):
         Raises:
             InvalidRequest: A name or value cannot be sent.
         """
-        self._raw: RawHeaders | None = None
         lines = []
         for name, value in _pairs(headers):
             if value is not None:
@@ -134,26 +168,21 @@ class Headers(MutableMapping[str, str]):
     def from_raw(cls, raw: RawHeaders) -> Headers:
         """Headers as they came from the wire; decoded (Latin-1) when first looked at."""
         self = cls.__new__(cls)
-        self._raw = raw
+        self._lines = _Lines(None, raw)
+        return self
+
+    @classmethod
+    def from_lines(cls, lines: list[tuple[str, str]]) -> Headers:
+        """Headers as they came from the wire, decoded already; nothing is checked, and the list belongs to them."""
+        self = cls.__new__(cls)
+        self._lines = _Lines(lines)
         return self
 
     def copy(self) -> Headers:
         """An independent copy; nothing is checked again."""
         other = Headers.__new__(Headers)
-        other._lines = self._decoded()
-        other._raw = None
+        other._lines = self._lines
         return other
-
-    def _decoded(self) -> _Lines:
-        raw = self._raw
-        if raw is not None:
-            self._lines = _Lines([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
-            self._raw = None
-        return self._lines
-
-    def _indexed(self) -> dict[str, list[str]]:
-        lines = self._lines if self._raw is None else self._decoded()
-        return lines.index or lines.indexed()
 
     def derived(self, make: Callable[[list[tuple[str, str]]], T]) -> T:
         """What a function makes of the lines: called once for all headers that share them, and not to be changed.
@@ -161,31 +190,41 @@ class Headers(MutableMapping[str, str]):
         Args:
             make: Takes the lines, in order, in their spelling.
         """
-        lines = self._decoded()
-        if make not in lines.derived:
-            lines.derived[make] = make(lines.pairs)
-        made: T = lines.derived[make]
+        lines = self._lines
+        derived = lines.derived
+        if derived is None:
+            derived = lines.derived = {}
+        if make not in derived:
+            derived[make] = make(lines.pairs)
+        made: T = derived[make]
         return made
 
     @property
     def raw(self) -> RawHeaders:
         """The lines as octets, in order, in their spelling."""
-        if self._raw is not None:
-            return list(self._raw)
-        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._lines.pairs]
+        return self._lines.raw
 
     def multi_items(self) -> list[tuple[str, str]]:
         """The lines, in order, in their spelling."""
-        return self._decoded().pairs.copy()
+        return self._lines.pairs.copy()
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """The lines themselves, for transports that write them out: not to be changed."""
-        return self._decoded().pairs
+        return self._lines.pairs
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """The value of each name in lower case, several lines joined as ``headers["x"]`` does: not to be changed."""
+        lines = self._lines
+        return lines.index or lines.indexed()
 
     def get_all(self, name: str) -> list[str]:
         """The values of all lines of this name, in order."""
-        return self._indexed().get(name.lower(), []).copy()
+        lower = name.lower()
+        if lower not in self.by_name:
+            return []
+        return [value for other, value in self._lines.pairs if other.lower() == lower]
 
     def add(self, name: str, value: object) -> None:
         """Add a line beside those of the same name.
@@ -195,7 +234,7 @@ class Headers(MutableMapping[str, str]):
         """
         name = checked_name(name)
         line = name, checked_value(name, value)
-        self._lines = _Lines([*self._decoded().pairs, line])
+        self._lines = _Lines([*self._lines.pairs, line])
 
     def merge(self, headers: HeaderTypes) -> None:
         """Let these lines replace ours of the same names; a value of None removes ours.
@@ -215,24 +254,23 @@ class Headers(MutableMapping[str, str]):
     def discard(self, name: str) -> None:
         """Remove all lines of this name, if there are any."""
         lower = name.lower()
-        if lower in self._indexed():
+        if lower in self.by_name:
             self._lines = _Lines([line for line in self._lines.pairs if line[0].lower() != lower])
 
     def __getitem__(self, name: str) -> str:
-        lower = name.lower()
-        values = self._indexed()[lower]
-        return values[0] if len(values) == 1 or lower == "set-cookie" else ", ".join(values)
+        return self.by_name[name.lower()]
 
     def get(self, name: str, default: D | None = None) -> str | D | None:  # type: ignore[override]  # no overloads
         """The value of a name, or a default: the mapping's own would raise and catch a KeyError for each miss."""
-        return self[name] if name.lower() in self._indexed() else default
+        lines = self._lines
+        return (lines.index or lines.indexed()).get(name.lower(), default)
 
     def __setitem__(self, name: str, value: Any) -> None:
         name = checked_name(name)
         line = name, checked_value(name, value)
         lower = name.lower()
-        pairs = self._decoded().pairs
-        if lower not in self._indexed():
+        pairs = self._lines.pairs
+        if lower not in self.by_name:
             self._lines = _Lines([*pairs, line])
         else:
             place = next(n for n, (other, _) in enumerate(pairs) if other.lower() == lower)
@@ -245,27 +283,27 @@ class Headers(MutableMapping[str, str]):
         self.discard(name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._indexed()
+        return isinstance(name, str) and name.lower() in self.by_name
 
     def __iter__(self) -> Iterator[str]:
         """The names, each once, in lower case, in the order of their first lines."""
-        return iter(list(self._indexed()))
+        return iter(list(self.by_name))
 
     def __len__(self) -> int:
-        return len(self._indexed())
+        return len(self.by_name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
             if not isinstance(other, Mapping | list | tuple):
                 return NotImplemented
             other = Headers(other)
-        return self._indexed() == other._indexed()
+        return self._lines.grouped() == other._lines.grouped()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as MutableMapping is
 
     def __repr__(self) -> str:
         """With the values of credentials masked."""
-        lines = [(name, "***" if name.lower() in _SECRET_FIELDS else value) for name, value in self._decoded().pairs]
+        lines = [(name, "***" if is_secret(name) else value) for name, value in self._lines.pairs]
         return f"Headers({lines!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -274,6 +312,4 @@ class Headers(MutableMapping[str, str]):
 
 
 def _unpickled(lines: list[tuple[str, str]]) -> Headers:
-    headers = Headers()
-    headers._lines = _Lines(lines)
-    return headers
+    return Headers.from_lines(lines)

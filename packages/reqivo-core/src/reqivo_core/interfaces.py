@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from reqivo_core.errors import UnsupportedProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
     from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
@@ -144,9 +144,16 @@ class Waiter(ABC):
 
 
 class Runtime(ABC):
-    """The leaves of one concurrency world. Everything that waits does so in one of these methods."""
+    """The leaves of one concurrency world. Everything that waits does so in one of these methods.
+
+    Attributes:
+        name: What the world is called.
+        cancelled: What a wait raises that was cancelled from outside, and has taken nothing. Whatever else comes out of
+            one that is no error of this library (a signal's, in threads) may have struck anywhere.
+    """
 
     name: str
+    cancelled: tuple[type[BaseException], ...] = ()
 
     @abstractmethod
     def now(self) -> float:
@@ -163,6 +170,10 @@ class Runtime(ABC):
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    async def give_way(self) -> None:
+        """Let others run who are ready to, where they cannot while the caller does (tasks of one loop)."""
+        await self.sleep(0)
 
     @abstractmethod
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
@@ -192,7 +203,7 @@ class Runtime(ABC):
         Args:
             addresses: In the order in which to try them; at least one.
             timeout: Seconds for all together; None for ever.
-            local_address: The local IP address to connect from.
+            local_address: The local IP address to connect from, or the name of a network interface.
             stagger: Seconds after which the next address is tried beside those that have not answered.
 
         Raises:
@@ -272,6 +283,14 @@ class ResponseBody(ABC):
         False is always right; True saves those who read a body whole from asking for its end.
         """
         return False
+
+    def take_whole(self) -> bytes | None:
+        """Take all that is left, where all of it has come and ends well, without trailers.
+
+        Returns:
+            The octets, the body being over then; None where they have to be read, which is always right.
+        """
+        return None
 
     @abstractmethod
     async def read_chunk(self) -> bytes:
@@ -430,52 +449,6 @@ class TransportSpec:
     is_secure: bool = False
     priority: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """What a flow yields to wait (back-off, ``Retry-After``, rate limits).
-
-    Where the request's deadline does not leave so much time, a TotalTimeout is raised at once, without waiting; a flow
-    may catch it.
-
-    Attributes:
-        seconds: How long.
-        dropping: A response to give up before, unless there is no time to wait: its connection is not held meanwhile.
-    """
-
-    seconds: float
-    dropping: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBody:
-    """What a flow yields to have a response's body read whole, within the limits; it gets the response back.
-
-    Attributes:
-        response: The response.
-    """
-
-    response: Any
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """What a flow yields to wait for something that another flow does, by a waiter of ``runtime.waiter()``.
-
-    It gets True back when woken, False when time ran out.
-
-    Attributes:
-        make: Called with the runtime; returns the waiter to wait for.
-        timeout: Seconds; None waits as long as the request's deadline allows.
-    """
-
-    make: Callable[[Runtime], Waiter]
-    timeout: float | None = None
-
-
-FlowGenerator: TypeAlias = "Generator[Request | Sleep | ReadBody | WaitFor, Any, Any]"
-Flow: TypeAlias = "Callable[[Request], FlowGenerator]"
-"""A plain generator function: ``response = yield request`` sends, ``return response`` ends. One serves both worlds."""
 
 Tunnel: TypeAlias = "Callable[[NetworkStream, Proxy, Origin, Deadline], Awaitable[NetworkStream]]"
 """Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin.

@@ -1,6 +1,6 @@
 """Pool: the conversation around PoolState. It locks, asks, waits, dials, closes; it decides nothing.
 
-One ``threading.Lock`` guards the state in every world; it is held for pure steps only. What a step leaves to be done
+One lock guards the state in every world; it is held for pure steps only. What a step leaves to be done
 (close these, wake those) is done after the lock is released.
 
 Finalizers may run anywhere, also inside a step, on the thread that holds the lock. So they never wait for it: what
@@ -10,14 +10,12 @@ they give back goes into ``_abandoned`` (appending to a deque is atomic), and wh
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reqivo_core.errors import PoolTimeout, SessionClosed
+from reqivo_core.forks import ForkSafe
 from reqivo_core.pool_state import Member, Place, PoolState, Ticket
 
 if TYPE_CHECKING:
@@ -26,6 +24,11 @@ if TYPE_CHECKING:
 
 Dial = Callable[[Callable[[], None]], Coroutine[Any, Any, "Transport"]]
 """Opens a connection; gets what the transport has to call when its concurrency changes."""
+
+
+def session_closed() -> SessionClosed:
+    """The error for a request to a session that was closed before."""
+    return SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
 
 
 class PoolCounts(NamedTuple):
@@ -95,18 +98,17 @@ _SHARED: Any = _Shared()
 UNCOUNTED = _Uncounted()
 
 
-class Pool:
+class Pool(ForkSafe):
     """The connections of one session."""
 
     def __init__(self, runtime: Runtime, limits: Limits) -> None:
+        super().__init__()
         self._runtime = runtime
         self._limits = limits
-        self._lock = threading.Lock()
         self._state = PoolState(limits)
         self._abandoned: deque[tuple[PoolState, Member]] = deque()
         self._world: Hashable = None
         self._inherited: list[PoolState] = []
-        _pools.add(self)
 
     async def acquire(self, key: Hashable, may_share: bool, exchange: Exchange, dial: Dial) -> Lease:
         """Wait for a connection.
@@ -129,11 +131,10 @@ class Pool:
             state = self._state
             with self._lock:
                 answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
-            self._settle(state)
+            if state.to_close or state.to_wake or self._abandoned:
+                self._settle(state)
             if answer is None:
-                raise SessionClosed(
-                    "the session is closed: make a new one, or keep this one open for as long as it is used"
-                )
+                raise session_closed()
             if answer.__class__ is Place:
                 given = await self._wait(state, answer, exchange)
             else:
@@ -200,7 +201,8 @@ class Pool:
         """An exchange is over."""
         with self._lock:
             state.release(member, self._runtime.now())
-        self._settle(state)
+        if state.to_close or state.to_wake or self._abandoned:
+            self._settle(state)
 
     def give_back_later(self, state: PoolState, member: Member) -> None:
         """An exchange is over, says a finalizer: now if the lock is free, else by whoever holds it."""
@@ -251,11 +253,11 @@ class Pool:
             old.close()
         self._settle(old)
 
-    def forget(self) -> None:
-        """Start afresh in a forked child: the connections are the parent's, and so may be whoever held the lock."""
+    def _enter_child(self) -> None:
+        """Start afresh in a forked child: the connections are the parent's."""
+        super()._enter_child()
         is_closed = self._state.is_closed
         self._inherited.append(self._state)  # kept, so that no finalizer closes what the parent still uses
-        self._lock = threading.Lock()
         self._abandoned = deque()
         self._state = PoolState(self._limits)
         self._state.is_closed = is_closed
@@ -310,15 +312,3 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool: {self._describe()}>"
-
-
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for pool in list(_pools):
-        pool.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

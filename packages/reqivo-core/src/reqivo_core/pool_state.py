@@ -146,6 +146,7 @@ class PoolState:
         self._max_idle = float("inf") if limits.max_idle is None else limits.max_idle
         self._buckets: dict[Hashable, Bucket] = {}
         self._idle: OrderedDict[Member, None] = OrderedDict()  # of all buckets, the longest idle first
+        self._expires_first = float("inf")  # no idle connection expires earlier
         self._hungry: OrderedDict[Bucket, None] = OrderedDict()  # waiting, and short of nothing but a slot
 
     # Asking.
@@ -162,7 +163,8 @@ class PoolState:
             A member (one more exchange is counted on it), a ticket (to be given back by ``dialed`` or ``not_dialed``)
             or a place (to be given back by ``leave`` unless it was settled).
         """
-        self._expire(now)
+        if now >= self._expires_first:
+            self._expire(now)
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = Bucket(key, may_share)
@@ -362,12 +364,18 @@ class PoolState:
 
     def _rest(self, member: Member, now: float) -> None:
         """Put a connection among the idle ones, within their number."""
+        idle = self._idle
         timeout = self._limits.idle_timeout
-        member.expires_at = None if timeout is None else now + timeout
-        self._idle[member] = None
-        self._idle.move_to_end(member)
-        if len(self._idle) > self._max_idle:
-            self._remove(next(iter(self._idle)))
+        if timeout is not None:
+            member.expires_at = now + timeout
+            if not idle:
+                self._expires_first = member.expires_at
+        if member in idle:
+            idle.move_to_end(member)
+        else:
+            idle[member] = None
+            if len(idle) > self._max_idle:
+                self._remove(next(iter(idle)))
 
     def _remove(self, member: Member, *, feed: bool = True) -> None:
         """Take a connection out of the books; its slot is free."""
@@ -423,5 +431,6 @@ class PoolState:
         while self._idle:
             member = next(iter(self._idle))
             if member.expires_at is None or member.expires_at > now:
+                self._expires_first = member.expires_at or self._expires_first
                 break
             self._remove(member)

@@ -155,7 +155,7 @@ class Response(BaseResponse):
             RequestError: Reading failed.
         """
         written = 0
-        total = self._body.length if self._body is not None and "content-encoding" not in self.headers else None
+        total = self._total
         with open(path, "wb") as file:
             for chunk in self.iter_content(None):
                 file.write(chunk)

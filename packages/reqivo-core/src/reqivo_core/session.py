@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self, Unpack
 
 from reqivo_core.base_session import BaseSession
-from reqivo_core.engine import READ_SMALL
 from reqivo_core.errors import InvalidRequest
+from reqivo_core.plan import READ_SMALL
 from reqivo_core.response import Response
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
@@ -14,10 +14,10 @@ from reqivo_core.runtime.driving import run_blocking
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from reqivo_core.engine import Plan
     from reqivo_core.interfaces import Runtime
     from reqivo_core.messages import Request
     from reqivo_core.options import RequestOptions, TimeoutTypes
+    from reqivo_core.plan import Plan
     from reqivo_core.urls import URL
 
 

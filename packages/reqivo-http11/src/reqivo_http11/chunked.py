@@ -9,7 +9,7 @@ from reqivo_core.errors import RemoteProtocolError
 from reqivo_http11.framing import TRAILERS, malformed, parse_trailers, section_end
 
 if TYPE_CHECKING:
-    from reqivo_core.headers import RawHeaders
+    from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
 
 FRAMING_PER_OCTET = 8
@@ -32,7 +32,7 @@ class ChunkScanner:
     Attributes:
         is_complete: Whether the body ended, trailers included.
         end: Where in the octets scanned last the last chunk's line ends, once it has come.
-        trailers: The trailer section.
+        trailers: The trailer section, where there was one.
     """
 
     __slots__ = ("_budget", "_left", "_limits", "_owes_line_end", "_scanned", "end", "is_complete", "trailers")
@@ -45,7 +45,7 @@ class ChunkScanner:
         self._scanned = -1  # octets of the trailer section that were looked at; -1 before it begins
         self.is_complete = False
         self.end = 0
-        self.trailers: RawHeaders = []
+        self.trailers: Headers | None = None
 
     def scan(self, buffer: bytes) -> int:
         """Walk on.

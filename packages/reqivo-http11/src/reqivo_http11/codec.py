@@ -3,6 +3,9 @@
 A codec turns octets into values; it decides nothing. Whatever reaches it has passed the grammar and the limits of
 :mod:`reqivo_http11.framing`, which stand above every engine, so that one engine cannot let through what another would
 have refused. Two are known: ``h11`` (the reference, always installed) and ``httptools`` (llhttp, the ``speed`` extra).
+
+The grammar cannot be checked without finding the parts of a head; the reference reads it once more all the same, the
+fast codec does not.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from reqivo_core.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reqivo_core.headers import RawHeaders
+    from reqivo_core.headers import Headers
 
 VARIABLE = "REQIVO_HTTP11_CODEC"
 """The environment variable that forces a codec by name."""
@@ -35,13 +38,13 @@ class Head(NamedTuple):
         version: ``1.0`` or ``1.1``.
         status: The status code.
         reason: The reason phrase.
-        fields: The field lines, names in their spelling.
+        headers: The field lines, names in their spelling.
     """
 
     version: str
     status: int
-    reason: bytes
-    fields: RawHeaders
+    reason: str
+    headers: Headers
 
 
 class Codec(ABC):
@@ -49,13 +52,12 @@ class Codec(ABC):
 
     __slots__ = ()
 
-    @abstractmethod
-    def receive_head(self, section: bytes) -> Head:
-        """Take a head apart.
+    def receive_head(self, section: bytes, head: Head) -> Head:
+        """Read a head, where the engine has a reading of its own.
 
         Args:
-            section: A status line and field lines that :func:`~reqivo_http11.framing.check_head` has let pass, up to
-                and with the empty line.
+            section: A status line and field lines, up to and with the empty line.
+            head: What :func:`~reqivo_http11.framing.parse_head` has found in it.
 
         Returns:
             What it says, each value without the whitespace around it.
@@ -63,6 +65,7 @@ class Codec(ABC):
         Raises:
             RemoteProtocolError: The engine does not take it.
         """
+        return head
 
     @abstractmethod
     def start_chunked(self) -> None:

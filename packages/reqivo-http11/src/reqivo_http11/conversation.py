@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from reqivo_core.errors import ReadError, ReadTimeout, RequestError, WriteError, WriteTimeout
-from reqivo_core.headers import Headers
 from reqivo_http11.framing import READ_SIZE, disconnected
 
 if TYPE_CHECKING:
@@ -20,6 +19,10 @@ CONTINUE_WAIT = 1.0
 """Seconds that a body waits for ``100 Continue`` (RFC 9110 §10.1.1: not for ever)."""
 
 _JOINED = 64 * 1024
+_WITH_AN_ANSWER = (
+    "it has answered with {} before the request was over; a response is read once its request is sent, "
+    "so if the server waits for that, use HTTP/2"
+)
 _CONTINUE = 100
 _SWITCHING_PROTOCOLS = 101
 
@@ -55,18 +58,22 @@ class Conversation:
             ServerDisconnected: The server closed the connection instead of answering.
             RequestError: What else went wrong.
         """
+        head = None
         if upload is None:
-            head = await self._write_first(outgoing.data)
+            try:
+                await self._stream.write(outgoing.data, self._exchange.deadline.write())
+            except (WriteError, WriteTimeout) as error:
+                return await self._unwritten(error)
         elif outgoing.awaits_continue:
             head = await self._write_first(outgoing.data) or await self._await_continue()
             if head is None:
                 head = await self._upload(upload, await upload.next_piece())
         else:
             head = await self._open_upload(outgoing.data, upload)
-        if head is None:
-            self.is_sent = True
-            head = await self._read_head()
-        return head
+        if head is not None:
+            return head
+        self.is_sent = True
+        return await self._read_head()
 
     async def _write_first(self, data: bytes) -> Head | None:
         """Write the head. A connection that is gone by then is one that the server closed.
@@ -77,13 +84,17 @@ class Conversation:
         try:
             await self._stream.write(data, self._exchange.deadline.write())
         except (WriteError, WriteTimeout) as error:
-            head = await self._answer_to(error)
-            if head is not None:
-                return head
-            if isinstance(error, WriteTimeout) or self._receiver.has_begun:
-                raise
-            raise disconnected(f"the server closed the connection without answering ({error})", "write") from error
+            return await self._unwritten(error)
         return None
+
+    async def _unwritten(self, error: WriteError | WriteTimeout) -> Head:
+        """Find the answer to what could not be written, or say why there is none."""
+        head = await self._answer_to(error)
+        if head is not None:
+            return head
+        if isinstance(error, WriteTimeout) or self._receiver.has_begun:
+            raise error
+        raise disconnected(f"the server closed the connection without answering ({error})", "write") from error
 
     async def _open_upload(self, head: bytes, upload: Upload) -> Head | None:
         """Write the head with the first piece of the body, where that is not too large to be copied."""
@@ -96,7 +107,8 @@ class Conversation:
     async def _upload(self, upload: Upload, piece: bytes | memoryview) -> Head | None:
         """Write the rest of the body, looking before each piece whether the server has answered.
 
-        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest.
+        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest; if
+        it waits for its answer to be read instead, the write times out, since a leaf cannot write and read at once.
 
         Returns:
             The final head, if it came before the end of the body.
@@ -110,7 +122,9 @@ class Conversation:
             try:
                 await self._stream.write(piece, self._exchange.deadline.write())
             except (WriteError, WriteTimeout) as error:
-                if early is None and (answer := await self._answer_to(error)):
+                if early is not None:
+                    error.args = (f"{error.args[0]}; {_WITH_AN_ANSWER.format(early.status)}",)
+                elif answer := await self._answer_to(error):
                     return answer
                 raise
             piece = await upload.next_piece()
@@ -138,7 +152,7 @@ class Conversation:
         while not self._may_continue and (left := until - now()) > 0:
             limit = self._exchange.deadline.read()
             try:
-                head = self._take(await self._read(left if limit is None else min(left, limit)))
+                head = await self._read_some(left if limit is None else min(left, limit))
             except ReadTimeout:
                 return None
             if head is not None:
@@ -148,36 +162,48 @@ class Conversation:
     async def _look(self) -> Head | None:
         """Take what has arrived, without waiting. It may be nothing: TLS has records of its own."""
         try:
-            return self._take(await self._read(0.0))
+            return await self._read_some(0.0)
         except ReadTimeout:
             return None
 
     async def _read_head(self) -> Head:
         """Wait for the final head."""
-        deadline = self._exchange.deadline
+        read, deadline = self._stream.read, self._exchange.deadline
         while True:
-            head = self._take(await self._read(deadline.read()))
+            try:
+                data = await read(READ_SIZE, deadline.read())
+            except ReadError as error:
+                self._raise_broken(error)
+            head = self._take(data)
             if head is not None:
                 return head
 
-    async def _read(self, timeout: float | None) -> bytes:
+    async def _read_some(self, timeout: float) -> Head | None:
+        """Take what comes within some seconds; raises ReadTimeout if nothing does."""
         try:
             data = await self._stream.read(READ_SIZE, timeout)
         except ReadError as error:
-            if not self._receiver.has_begun:
-                raise disconnected(f"the server closed the connection without answering ({error})", "read") from error
+            self._raise_broken(error)
+        return self._take(data)
+
+    def _raise_broken(self, error: ReadError) -> NoReturn:
+        """Tell that the connection broke before the head was there."""
+        if self._receiver.has_begun:
             error.response_started = True
-            raise
-        if not data:
-            raise self._receiver.end()
-        return data
+            raise error
+        raise disconnected(f"the server closed the connection without answering ({error})", "read") from error
 
     def _take(self, data: bytes) -> Head | None:
         """Take octets, and hand over the interim responses in them.
 
+        Args:
+            data: What was read; nothing at the connection's end.
+
         Returns:
             The final head, if it is there.
         """
+        if not data:
+            raise self._receiver.end()
         receiver = self._receiver
         while data:
             head = receiver.receive(data)
@@ -187,6 +213,6 @@ class Conversation:
                 self._may_continue = True
             inform = self._request.extensions.get("on_informational")
             if inform is not None:
-                inform(head.status, Headers.from_raw(head.fields))
+                inform(head.status, head.headers)
             data = receiver.rest
         return None

@@ -12,11 +12,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from reqivo_core.errors import HeadersTooLarge, RemoteProtocolError, ServerDisconnected, excerpt
+from reqivo_core.headers import Headers
+from reqivo_http11.codec import Head
 
 if TYPE_CHECKING:
-    from reqivo_core.headers import RawHeaders
     from reqivo_core.limits import Limits
-    from reqivo_http11.codec import Head
 
 READ_SIZE = 64 * 1024
 """Octets asked of the stream at a time."""
@@ -27,16 +27,13 @@ MAX_LENGTH = 2**64 - 1
 """The largest Content-Length or chunk-size: what fits into 64 bits."""
 
 # Possessive quantifiers: a line that does not match is given up at once, whatever its length.
-_TEXT = rb"[^\x00-\x08\n-\x1f\x7f]*+"
-_FIELD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:" + _TEXT
-_STATUS = rb"HTTP/1\.[01] [1-9][0-9][0-9](?: " + _TEXT + rb")?"
-_is_head = re.compile(_STATUS + rb"\r\n(?:" + _FIELD + rb"\r\n)*+\r\n").fullmatch
-_is_trailers = re.compile(rb"(?:" + _FIELD + rb"\r\n)++\r\n").fullmatch
-_is_status_line = re.compile(_STATUS).fullmatch
-_is_field_line = re.compile(_FIELD).fullmatch
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TEXT = r"[^\x00-\x08\n-\x1f\x7f]*+"
+_match_status_line = re.compile(rf"HTTP/(1\.[01]) ([1-9][0-9][0-9])(?: ({_TEXT}))?\r\n").match
+_find_fields = re.compile(rf"\n({_NAME}):[ \t]*+({_TEXT})(?=\r\n)").findall
+_is_field_line = re.compile(rf"{_NAME}:{_TEXT}").fullmatch
 _find_bare = re.compile(rb"\x00|(?<!\r)\n|\r(?=[^\n])").search
-_split_fields = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n").findall
-_is_length = re.compile(rb"[0-9]{1,20}").fullmatch
+_is_length = re.compile(r"[0-9]{1,20}").fullmatch
 
 
 class Kind(IntEnum):
@@ -127,22 +124,65 @@ def _check_section(section: bytes, field_count: int, limits: Limits, what: str) 
         raise _too_large(what, f"has a line longer than {limits.max_line} octets", "max_line")
 
 
-def check_head(section: bytes, limits: Limits) -> None:
-    """Hold a complete head, empty line included, to the limits and the grammar (RFC 9112 §4, §5).
+def parse_head(section: bytes, limits: Limits) -> Head:
+    """Take a complete head apart and hold it to the limits and the grammar (RFC 9112 §4, §5).
+
+    Args:
+        section: A status line and field lines, up to and with the first empty line.
+        limits: The limits.
+
+    Returns:
+        What it says, each value without the whitespace around it. One Content-Length stands for several of the same
+        value, as RFC 9112 §6.3 allows.
 
     Raises:
         HeadersTooLarge: Too many lines, or one too long.
         RemoteProtocolError: It is no head of HTTP/1.0 or HTTP/1.1.
     """
-    _check_section(section, section.count(b"\r\n") - 2, limits, HEADERS)
-    if not _is_head(section):
-        status_line, *fields = section.split(b"\r\n")
-        if not _is_status_line(status_line):
-            raise malformed("what is no HTTP/1.1 status line", status_line)
-        raise malformed("a malformed header line", _offender(fields))
+    field_count = section.count(b"\n") - 2
+    _check_section(section, field_count, limits, HEADERS)
+    text = section.decode("latin-1")
+    status_line = _match_status_line(text)
+    if status_line is None:
+        raise malformed("what is no HTTP/1.1 status line", section.partition(b"\r\n")[0])
+    version, status, reason = status_line.groups()
+    headers = Headers.from_lines(_fields(text, field_count, "header"))
+    length = headers.by_name.get("content-length")
+    if length is not None and "," in length:
+        _unite_lengths(headers, length)
+    return Head(version, int(status), reason.strip(" \t") if reason else "", headers)
 
 
-def parse_trailers(section: bytes, limits: Limits) -> RawHeaders:
+def _fields(text: str, count: int, what: str) -> list[tuple[str, str]]:
+    """Find the field lines behind a first line, all of them.
+
+    None can hide: each match takes one line end, so there are as many as line ends only if every line is one.
+
+    Raises:
+        RemoteProtocolError: One of the lines is malformed.
+    """
+    fields: list[tuple[str, str]] = _find_fields(text)
+    if len(fields) != count:
+        lines = text.split("\r\n")[1:-2]
+        raise malformed(f"a malformed {what} line", _offender(lines).encode("latin-1"))
+    if " \r\n" in text or "\t\r\n" in text:
+        return [(name, value.rstrip(" \t")) for name, value in fields]
+    return fields
+
+
+def _offender(lines: list[str]) -> str:
+    """The first line that is no field line."""
+    return next((line for line in lines if not _is_field_line(line)), "")
+
+
+def _unite_lengths(headers: Headers, values: str) -> None:
+    """Replace several lengths by one, if they are all the same."""
+    first, *others = (value.strip(" \t") for value in values.split(","))
+    if _is_length(first) and all(other == first for other in others):
+        headers["Content-Length"] = first
+
+
+def parse_trailers(section: bytes, limits: Limits) -> Headers:
     """Take a complete trailer section apart (RFC 9112 §7.1.2).
 
     Args:
@@ -156,46 +196,9 @@ def parse_trailers(section: bytes, limits: Limits) -> RawHeaders:
         HeadersTooLarge: Too many lines, or one too long.
         RemoteProtocolError: It is malformed.
     """
-    _check_section(section, section.count(b"\r\n") - 1, limits, TRAILERS)
-    if not _is_trailers(section):
-        raise malformed("a malformed trailer line", _offender(section.split(b"\r\n")))
-    return field_lines(section)
-
-
-def _offender(lines: list[bytes]) -> bytes:
-    """The first line that is no field line."""
-    return next((line for line in lines if not _is_field_line(line)), b"")
-
-
-def field_lines(section: bytes) -> RawHeaders:
-    """The names and values of field lines that have passed the grammar."""
-    return [(name, value.rstrip(b" \t")) for name, value in _split_fields(section)]
-
-
-def with_one_length(section: bytes) -> bytes | None:
-    """Let one Content-Length stand for several of the same value, as RFC 9112 §6.3 allows, for an engine that does not.
-
-    Args:
-        section: A head that has passed the grammar.
-
-    Returns:
-        The head with one Content-Length line; None where they differ, or where nothing was repeated.
-    """
-    status_line, _, rest = section.partition(b"\r\n")
-    fields = field_lines(rest)
-    values = [
-        member.strip(b" \t")
-        for name, value in fields
-        if name.lower() == b"content-length"
-        for member in value.split(b",")
-    ]
-    if len(values) < 2 or len(set(values)) > 1:
-        return None
-    kept = [name + b": " + value for name, value in fields if name.lower() != b"content-length"]
-    return b"\r\n".join([status_line, *kept, b"Content-Length: " + values[0], b"", b""])
-
-
-_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+    field_count = section.count(b"\n") - 1
+    _check_section(section, field_count, limits, TRAILERS)
+    return Headers.from_lines(_fields("\r\n" + section.decode("latin-1"), field_count, "trailer"))
 
 
 def decide(method: str, head: Head) -> Framing:
@@ -212,20 +215,13 @@ def decide(method: str, head: Head) -> Framing:
         RemoteProtocolError: Its Content-Length or Transfer-Encoding cannot be relied upon: both are there, one is
             malformed, or the transfer coding is not exactly ``chunked`` on HTTP/1.1.
     """
-    length = coding = None
-    connection = b""
-    for name, value in head.fields:
-        lower = name.lower()
-        if lower in _FRAMING_FIELDS:
-            if lower == b"connection":
-                connection += b"," + value
-            elif lower == b"content-length":
-                length = _parsed_length(length, value)
-            else:
-                coding = value if coding is None else coding + b", " + value
+    fields = head.headers.by_name
+    coding = fields.get("transfer-encoding")
+    announced = fields.get("content-length")
+    length = None if announced is None else _parsed_length(announced)
     if coding is not None:
         _check_coding(head, coding, length)
-    keeps_alive = _keeps_alive(head.version, connection)
+    keeps_alive = _keeps_alive(head.version, fields.get("connection"))
     status = head.status
     if method == "CONNECT" and 200 <= status < 300:
         return Framing(Kind.TUNNEL, 0, False)
@@ -238,27 +234,29 @@ def decide(method: str, head: Head) -> Framing:
     return Framing(Kind.LENGTH, length, keeps_alive)
 
 
-def _parsed_length(known: int | None, value: bytes) -> int:
-    """A Content-Length, which must agree with one that came before."""
+def _parsed_length(value: str) -> int:
+    """The one Content-Length."""
     length = int(value) if _is_length(value) else -1
-    if not 0 <= length <= MAX_LENGTH or known not in (None, length):
-        raise malformed("a Content-Length that is no number, too large, or one of several that differ", value)
+    if not 0 <= length <= MAX_LENGTH:
+        raise malformed(
+            "a Content-Length that is no number, too large, or one of several that differ", value.encode("latin-1")
+        )
     return length
 
 
-def _check_coding(head: Head, coding: bytes, length: int | None) -> None:
+def _check_coding(head: Head, coding: str, length: int | None) -> None:
     """Refuse a Transfer-Encoding that two recipients could read differently (RFC 9112 §6.1, §11.2)."""
-    if coding.lower() != b"chunked":
-        raise malformed("a Transfer-Encoding other than chunked", coding)
+    if coding.lower() != "chunked":
+        raise malformed("a Transfer-Encoding other than chunked", coding.encode("latin-1"))
     if head.version != "1.1":
-        raise malformed("a Transfer-Encoding in HTTP/1.0", coding)
+        raise malformed("a Transfer-Encoding in HTTP/1.0", coding.encode("latin-1"))
     if length is not None:
         raise malformed("both Transfer-Encoding and Content-Length (a sign of response splitting)", b"%d" % length)
 
 
-def _keeps_alive(version: str, connection: bytes) -> bool:
+def _keeps_alive(version: str, connection: str | None) -> bool:
     """Whether the connection persists (RFC 9112 §9.3)."""
     if not connection:
         return version == "1.1"
-    options = [option.strip(b" \t") for option in connection.lower().split(b",")]
-    return b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+    options = [option.strip(" \t") for option in connection.lower().split(",")]
+    return "close" not in options and (version == "1.1" or "keep-alive" in options)

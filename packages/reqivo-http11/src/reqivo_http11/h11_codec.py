@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h11
 
+from reqivo_core.headers import Headers
 from reqivo_http11.codec import Codec, Head
 from reqivo_http11.framing import malformed
 
@@ -24,7 +25,7 @@ class H11Codec(Codec):
     def __init__(self) -> None:
         self._engine = h11.Connection(h11.CLIENT)
 
-    def receive_head(self, section: bytes) -> Head:
+    def receive_head(self, section: bytes, head: Head) -> Head:
         """Take a head apart."""
         engine = self._engine = h11.Connection(h11.CLIENT, max_incomplete_event_size=_UNLIMITED)
         engine.send(_REQUEST)
@@ -36,8 +37,9 @@ class H11Codec(Codec):
             raise malformed(f"a head that h11 refuses ({error})", section) from error
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise malformed("what h11 does not take for a head", section)
-        fields = event.headers.raw_items()
-        return Head(event.http_version.decode("ascii"), event.status_code, event.reason.strip(b" \t"), fields)
+        headers = Headers.from_raw(event.headers.raw_items())
+        reason = event.reason.strip(b" \t").decode("latin-1")
+        return Head(event.http_version.decode("ascii"), event.status_code, reason, headers)
 
     def start_chunked(self) -> None:
         """Expect a chunked body. h11 does already: of heads that passed, it reads this field as we do."""

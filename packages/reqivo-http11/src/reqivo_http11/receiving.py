@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import IncompleteBody, RemoteProtocolError
-from reqivo_core.headers import Headers
 from reqivo_http11.chunked import ChunkScanner
 from reqivo_http11.framing import (
     HEADERS,
@@ -16,14 +15,15 @@ from reqivo_http11.framing import (
     READ_SIZE,
     Framing,
     Kind,
-    check_head,
     decide,
     disconnected,
     malformed,
+    parse_head,
     section_end,
 )
 
 if TYPE_CHECKING:
+    from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
     from reqivo_http11.codec import Codec, Head
 
@@ -95,12 +95,13 @@ class HeadReceiver:
             self._scanned = len(buffer)
             self.rest = b""
             return None
-        section = bytes(buffer[:end])
-        self.rest = bytes(buffer[end:])
-        self._buffer = b""
-        self._scanned = 0
-        check_head(section, self._limits)
-        head = self._codec.receive_head(section)
+        if buffer is not data:
+            data = bytes(buffer)
+            self._buffer = b""
+            self._scanned = 0
+        section = data[:end]
+        self.rest = data[end:]
+        head = self._codec.receive_head(section, parse_head(section, self._limits))
         self.framing = decide(self._method, head)
         if head.status < 200:
             self._check_interim(head)
@@ -253,8 +254,7 @@ class ChunkedReceiver(BodyReceiver):
             content = self._codec.receive_chunked(buffer[: scanner.end] + b"\r\n")
             self.is_complete = True
             self.has_surplus = bool(self._held)
-            if scanner.trailers:
-                self.trailers = Headers.from_raw(scanner.trailers)
+            self.trailers = scanner.trailers
         else:
             content = self._codec.receive_chunked(buffer[:understood]) if understood else b""
         self.received += len(content)

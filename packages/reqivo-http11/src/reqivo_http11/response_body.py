@@ -15,6 +15,49 @@ if TYPE_CHECKING:
     from reqivo_http11.receiving import BodyReceiver
 
 
+class CompleteBody(ResponseBody):
+    """A body that came whole with its head, and nothing behind it."""
+
+    def __init__(self, content: bytes) -> None:
+        """Begin a body.
+
+        Args:
+            content: All of it.
+        """
+        self.length = len(content)
+        self._content = content
+        self._is_closed = False
+
+    @property
+    def is_over(self) -> bool:
+        """See :class:`~reqivo_core.interfaces.ResponseBody`."""
+        return not self._content and not self._is_closed
+
+    def take_whole(self) -> bytes | None:
+        """See :class:`~reqivo_core.interfaces.ResponseBody`."""
+        if self._is_closed:
+            return None
+        whole, self._content = self._content, b""
+        return whole
+
+    async def read_chunk(self) -> bytes:
+        """Give all of it, once; see :class:`~reqivo_core.interfaces.ResponseBody`."""
+        if self._is_closed:
+            raise _closed()
+        chunk, self._content = self._content, b""
+        return chunk
+
+    def close(self) -> None:
+        """Give the body up; the connection is free already."""
+        if self._content:
+            self._is_closed = True
+            self._content = b""
+
+
+def _closed() -> StreamClosed:
+    return StreamClosed("the response body was closed before its end")
+
+
 class Http11Body(ResponseBody):
     """A body that is framed by length, by chunks or by the end of the connection."""
 
@@ -60,6 +103,13 @@ class Http11Body(ResponseBody):
     def is_over(self) -> bool:
         """See :class:`~reqivo_core.interfaces.ResponseBody`."""
         return self._is_over and not self._ready and self._error is None
+
+    def take_whole(self) -> bytes | None:
+        """See :class:`~reqivo_core.interfaces.ResponseBody`."""
+        if not self._is_over or self._error is not None or self.trailers is not None:
+            return None
+        whole, self._ready = self._ready, b""
+        return whole
 
     async def read_chunk(self) -> bytes:
         """Wait for octets of the body; see :class:`~reqivo_core.interfaces.ResponseBody`."""
@@ -114,7 +164,7 @@ class Http11Body(ResponseBody):
 
     def close(self) -> None:
         """Give the body up, and with it the connection, unless all of it has come already."""
-        error = StreamClosed("the response body was closed before its end")
+        error = _closed()
         if not self._is_over:
             self._break(error)
         elif self._ready:

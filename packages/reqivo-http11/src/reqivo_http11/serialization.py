@@ -27,7 +27,8 @@ _NO_TRAILERS = frozenset(
     "content-range authorization proxy-authorization cookie cache-control max-forwards range".split()
 )
 _is_target = re.compile(r"[!-~]+").fullmatch
-_is_host = re.compile(r"[^\s/?#@\\,]*").fullmatch
+_is_host = re.compile(r"(?:(?![/?#@\\,])[!-~])*").fullmatch
+_is_opening = re.compile(r"[!-~]++ [!-~]++ HTTP/1\.1\r\nHost: [!-~]*+\r\n").fullmatch
 _is_length = re.compile(r"[0-9]{1,19}").fullmatch
 
 
@@ -153,10 +154,10 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     host = fields.host
     if host is None:
         host = target if request.method == "CONNECT" else request.url.authority
-    request_line = f"{request.method} {target} HTTP/1.1"
-    if request_line.count(" ") != 2:
+    opening = f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n"
+    if not _is_opening(opening):
         raise _dangerous()
-    head = _encoded([request_line, f"Host: {host}"]) + fields.octets
+    head = opening.encode("ascii") + fields.octets
     if added:
         head += _encoded(added)
     data = request.content.data

@@ -6,14 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import LocalProtocolError, ServerDisconnected
-from reqivo_core.headers import Headers
 from reqivo_core.interfaces import IncomingResponse, Transport
 from reqivo_http11.codec import VARIABLE, load_codec
 from reqivo_http11.conversation import Conversation
 from reqivo_http11.framing import Kind
-from reqivo_http11.receiving import HeadReceiver, LengthReceiver
+from reqivo_http11.receiving import HeadReceiver
 from reqivo_http11.request_body import Upload
-from reqivo_http11.response_body import Http11Body
+from reqivo_http11.response_body import CompleteBody, Http11Body
 from reqivo_http11.serialization import serialize
 from reqivo_http11.upgraded import UpgradedStream
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from reqivo_core.interfaces import Exchange, NetworkStream, TransportContext
+    from reqivo_core.interfaces import Exchange, NetworkStream, ResponseBody, TransportContext
     from reqivo_core.messages import Request
     from reqivo_http11.codec import Codec, Head
 
@@ -41,7 +40,19 @@ class Http11Transport(Transport):
 
     http_version = "HTTP/1.1"
 
-    __slots__ = ("_codec", "_is_busy", "_is_closing", "_is_forwarded", "_keeps_alive", "_receiver", "_stream")
+    __slots__ = (
+        "_codec",
+        "_is_busy",
+        "_is_forwarded",
+        "_keeps_alive",
+        "_receiver",
+        "_stream",
+        "concurrency",
+        "is_closing",
+    )
+
+    concurrency: int
+    is_closing: bool
 
     def __init__(self, stream: NetworkStream, context: TransportContext, codec: Codec | None = None) -> None:
         """Speak over a connected stream.
@@ -55,28 +66,24 @@ class Http11Transport(Transport):
         self._codec = CODEC() if codec is None else codec
         self._receiver = HeadReceiver(self._codec)
         self._is_forwarded = context.forward_proxied
-        self._is_closing = False
+        self.concurrency = 1
+        self.is_closing = False
         self._is_busy = False
         self._keeps_alive = False
 
-    @property
-    def concurrency(self) -> int:
-        """One exchange at a time; 0 once it is closed."""
-        return 0 if self._is_closing else 1
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether it will take no more requests."""
-        return self._is_closing
-
     def is_usable(self) -> bool:
         """Whether it is idle, and nothing has come that nobody asked for: an end, or the octets of somebody else."""
-        return not (self._is_closing or self._is_busy or self._stream.is_readable())
+        return not (self.is_closing or self._is_busy or self._stream.is_readable())
 
     def close(self) -> None:
         """Let go of the connection, handed over or not."""
-        self._is_closing = True
+        self._end()
         self._stream.close()
+
+    def _end(self) -> None:
+        """Carry no more requests."""
+        self.is_closing = True
+        self.concurrency = 0
 
     def describe(self) -> Mapping[str, Any]:
         """Which engine reads."""
@@ -126,7 +133,7 @@ class Http11Transport(Transport):
             ServerDisconnected: The connection was closed meanwhile.
             LocalProtocolError: Another exchange is going on.
         """
-        if self._is_closing:
+        if self.is_closing:
             error = ServerDisconnected("the connection was closed before the request was sent", phase="write")
             error.unprocessed = True
             raise error
@@ -136,24 +143,31 @@ class Http11Transport(Transport):
     def _respond(self, head: Head, exchange: Exchange) -> IncomingResponse:
         """Make the response of a final head."""
         receiver = self._receiver
+        framing = receiver.framing
         extensions: dict[str, Any] = {}
-        if head.status == _SWITCHING_PROTOCOLS or receiver.framing.kind is Kind.TUNNEL:
+        body: ResponseBody
+        if head.status == _SWITCHING_PROTOCOLS or framing.kind is Kind.TUNNEL:
             extensions["network_stream"] = self._hand_over()
-            body = Http11Body(LengthReceiver(0), b"", self._stream, exchange, lambda is_clean: None)
+            body = CompleteBody(b"")
         else:
-            body = Http11Body(receiver.body(), receiver.take_rest(), self._stream, exchange, self._end_exchange)
+            rest = receiver.take_rest()
+            if len(rest) == framing.length and (framing.kind is Kind.LENGTH or framing.kind is Kind.NONE):
+                body = CompleteBody(rest)
+                self._end_exchange(True)
+            else:
+                body = Http11Body(receiver.body(), rest, self._stream, exchange, self._end_exchange)
         return IncomingResponse(
             head.status,
-            head.reason.decode("latin-1"),
+            head.reason,
             _VERSIONS[head.version],
-            Headers.from_raw(head.fields),
+            head.headers,
             body,
             extensions,
         )
 
     def _hand_over(self) -> NetworkStream:
         """Leave the connection to another protocol: it will never carry a request again."""
-        self._is_closing = True
+        self._end()
         rest = self._receiver.take_rest()
         return UpgradedStream(self._stream, rest) if rest else self._stream
 

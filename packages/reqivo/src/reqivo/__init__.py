@@ -15,83 +15,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reqivo import exceptions
-from reqivo.exceptions import (
-    BodyTooLarge,
-    CertificateError,
-    ConnectError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    ConnectTimeout,
-    DecodedSizeExceeded,
-    DecodeError,
-    DNSError,
-    HandshakeError,
-    HeadersTooLarge,
-    HTTPStatusError,
-    IncompleteBody,
-    InvalidRequest,
-    InvalidResponseError,
-    InvalidURL,
-    LocalProtocolError,
-    MessageTooBig,
-    NetworkError,
-    PluginError,
-    PoolTimeout,
-    ProtocolError,
-    ProxyError,
-    ReadError,
-    ReadTimeout,
-    RedirectLoopError,
-    RemoteProtocolError,
-    ReqivoError,
-    RequestError,
-    ServerDisconnected,
-    SessionClosed,
-    StreamClosed,
-    StreamConsumed,
-    StreamReset,
-    TimeoutError,
-    TimeoutException,
-    TlsError,
-    TooManyRedirects,
-    TotalTimeout,
-    UnsafeRedirect,
-    UnsupportedProtocol,
-    WebSocketError,
-    WriteError,
-    WriteTimeout,
-)
-from reqivo.messages import Request, Response
-from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
-from reqivo.session import Session
-from reqivo_core import (
-    URL,
-    BasicAuth,
-    BearerAuth,
-    Cookie,
-    CookieJar,
-    Headers,
-    Limits,
-    Proxy,
-    ReadBody,
-    Sleep,
-    Timeout,
-    __version__,
-    hookimpl,
-)
+from reqivo.exceptions import AddressRefused
+from reqivo_core import errors as _errors
+from reqivo_core.errors import *  # noqa: F403  # all of them; not by `exceptions`, whose list mypy does not see through
+from reqivo_core.version import __version__
 
 if TYPE_CHECKING:
-    from reqivo.address_guard import AddressGuard, AddressRefused
+    from reqivo.address_guard import AddressGuard
     from reqivo.async_messages import AsyncResponse
     from reqivo.async_session import AsyncSession
     from reqivo.client import AsyncReqivo, Reqivo
     from reqivo.digest import DigestAuth
+    from reqivo.messages import Request, Response
     from reqivo.netrc_auth import NetrcAuth
+    from reqivo.one_shot import delete, get, head, options, patch, post, put, query, request, stream
     from reqivo.rate_limits import ConcurrencyLimit, RateLimiter
     from reqivo.retries import Retry
+    from reqivo.session import Session
     from reqivo.sse import ServerSentEvent
     from reqivo.uploads import with_progress
+    from reqivo_core import (
+        URL,
+        BasicAuth,
+        BearerAuth,
+        Cookie,
+        CookieJar,
+        Headers,
+        Limits,
+        Proxy,
+        ReadBody,
+        Sleep,
+        Timeout,
+        TlsConfig,
+        hookimpl,
+    )
     from reqivo_ws import AsyncWebSocket, WebSocket
 
     Client = Reqivo
@@ -107,72 +64,28 @@ __all__ = [
     "AsyncWebSocket",
     "BasicAuth",
     "BearerAuth",
-    "BodyTooLarge",
-    "CertificateError",
     "Client",
     "ConcurrencyLimit",
-    "ConnectError",
-    "ConnectTimeout",
-    "ConnectionClosed",
-    "ConnectionClosedError",
-    "ConnectionClosedOK",
     "Cookie",
     "CookieJar",
-    "DNSError",
-    "DecodeError",
-    "DecodedSizeExceeded",
     "DigestAuth",
-    "HTTPStatusError",
-    "HandshakeError",
     "Headers",
-    "HeadersTooLarge",
-    "IncompleteBody",
-    "InvalidRequest",
-    "InvalidResponseError",
-    "InvalidURL",
     "Limits",
-    "LocalProtocolError",
-    "MessageTooBig",
     "NetrcAuth",
-    "NetworkError",
-    "PluginError",
-    "PoolTimeout",
-    "ProtocolError",
     "Proxy",
-    "ProxyError",
     "RateLimiter",
     "ReadBody",
-    "ReadError",
-    "ReadTimeout",
-    "RedirectLoopError",
-    "RemoteProtocolError",
     "Reqivo",
-    "ReqivoError",
     "Request",
-    "RequestError",
     "Response",
     "Retry",
-    "ServerDisconnected",
     "ServerSentEvent",
     "Session",
-    "SessionClosed",
     "Sleep",
-    "StreamClosed",
-    "StreamConsumed",
-    "StreamReset",
     "Timeout",
-    "TimeoutError",
-    "TimeoutException",
-    "TlsError",
-    "TooManyRedirects",
-    "TotalTimeout",
+    "TlsConfig",
     "URL",
-    "UnsafeRedirect",
-    "UnsupportedProtocol",
     "WebSocket",
-    "WebSocketError",
-    "WriteError",
-    "WriteTimeout",
     "__version__",
     "delete",
     "exceptions",
@@ -188,25 +101,51 @@ __all__ = [
     "stream",
     "with_progress",
 ]
+__all__ += _errors.__all__
 
 _LAZY = {
-    "AddressGuard": ("reqivo.address_guard", "AddressGuard"),
-    "AddressRefused": ("reqivo.address_guard", "AddressRefused"),
-    "AsyncClient": ("reqivo.client", "AsyncReqivo"),
-    "AsyncReqivo": ("reqivo.client", "AsyncReqivo"),
-    "AsyncResponse": ("reqivo.async_messages", "AsyncResponse"),
-    "AsyncSession": ("reqivo.async_session", "AsyncSession"),
-    "Client": ("reqivo.client", "Reqivo"),
-    "Reqivo": ("reqivo.client", "Reqivo"),
-    "Retry": ("reqivo.retries", "Retry"),
-    "ServerSentEvent": ("reqivo.sse", "ServerSentEvent"),
-    "with_progress": ("reqivo.uploads", "with_progress"),
-    "ConcurrencyLimit": ("reqivo.rate_limits", "ConcurrencyLimit"),
-    "RateLimiter": ("reqivo.rate_limits", "RateLimiter"),
-    "DigestAuth": ("reqivo.digest", "DigestAuth"),
-    "NetrcAuth": ("reqivo.netrc_auth", "NetrcAuth"),
+    "AddressGuard": "reqivo.address_guard",
+    "AsyncReqivo": "reqivo.client",
+    "AsyncResponse": "reqivo.async_messages",
+    "AsyncSession": "reqivo.async_session",
+    "BasicAuth": "reqivo_core",
+    "BearerAuth": "reqivo_core",
+    "ConcurrencyLimit": "reqivo.rate_limits",
+    "Cookie": "reqivo_core",
+    "CookieJar": "reqivo_core",
+    "DigestAuth": "reqivo.digest",
+    "Headers": "reqivo_core",
+    "Limits": "reqivo_core",
+    "NetrcAuth": "reqivo.netrc_auth",
+    "Proxy": "reqivo_core",
+    "RateLimiter": "reqivo.rate_limits",
+    "ReadBody": "reqivo_core",
+    "Reqivo": "reqivo.client",
+    "Request": "reqivo.messages",
+    "Response": "reqivo.messages",
+    "Retry": "reqivo.retries",
+    "ServerSentEvent": "reqivo.sse",
+    "Session": "reqivo.session",
+    "Sleep": "reqivo_core",
+    "Timeout": "reqivo_core",
+    "TlsConfig": "reqivo_core",
+    "URL": "reqivo_core",
+    "delete": "reqivo.one_shot",
+    "get": "reqivo.one_shot",
+    "head": "reqivo.one_shot",
+    "hookimpl": "reqivo_core",
+    "options": "reqivo.one_shot",
+    "patch": "reqivo.one_shot",
+    "post": "reqivo.one_shot",
+    "put": "reqivo.one_shot",
+    "query": "reqivo.one_shot",
+    "request": "reqivo.one_shot",
+    "stream": "reqivo.one_shot",
+    "with_progress": "reqivo.uploads",
 }
-"""What is loaded when it is first asked for: whoever only sends blocking requests needs no event loop."""
+"""What is loaded when it is first asked for, and where it is: a program pays for what it uses, and errors are cheap."""
+
+_ALIASES = {"AsyncClient": "AsyncReqivo", "Client": "Reqivo"}
 
 
 _WEBSOCKETS = {"AsyncWebSocket": "async", "WebSocket": "blocking"}
@@ -214,17 +153,23 @@ _WEBSOCKETS = {"AsyncWebSocket": "async", "WebSocket": "blocking"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name of ``_LAZY``, or a WebSocket from whichever distribution brings it."""
+    """Load a name, or a WebSocket from whichever distribution brings it."""
+    value: Any
     if name in _WEBSOCKETS:
         from reqivo_core.plugins import plugin_set
 
-        globals()[name] = websocket = plugin_set().websocket(_WEBSOCKETS[name])
-        return websocket
-    if name not in _LAZY:
-        raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
-    from importlib import import_module
+        value = plugin_set().websocket(_WEBSOCKETS[name])
+    else:
+        attribute = _ALIASES.get(name, name)
+        if attribute not in _LAZY:
+            raise AttributeError(f"module 'reqivo' has no attribute {name!r}")
+        from importlib import import_module
 
-    module, attribute = _LAZY[name]
-    value = getattr(import_module(module), attribute)
+        value = getattr(import_module(_LAZY[attribute]), attribute)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """Tell of names that were not loaded yet, too."""
+    return sorted({*globals(), *__all__})

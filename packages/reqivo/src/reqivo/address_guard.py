@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from reqivo_core.errors import ConnectError
+from reqivo.exceptions import AddressRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,10 +39,6 @@ PRIVATE: Final[tuple[str, ...]] = tuple(network for networks in _PURPOSES.values
 _PURPOSE_OF: Final = {ip_network(network): purpose for purpose, all_ in _PURPOSES.items() for network in all_}
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = IPv6Network("::/96")
-
-
-class AddressRefused(ConnectError):
-    """The session's AddressGuard does not let requests go there."""
 
 
 class AddressGuard:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from reqivo.address_guard import AddressRefused
+from reqivo.exceptions import AddressRefused
 from reqivo_core import Sleep
 from reqivo_core.errors import (
     CertificateError,
