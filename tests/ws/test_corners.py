@@ -120,6 +120,26 @@ def test_a_write_that_breaks_ends_the_connection(what: str) -> None:
     assert connection.ending is not None and connection.ending.code == 1006
 
 
+@pytest.mark.parametrize("action", ["receive", "look"])
+def test_l4_a_signal_that_strikes_whoever_reads_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """It may strike between the octets' arrival and their being understood: those that follow would mean nothing."""
+
+    def interrupted(data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    stream = FakeStream(text("half of it is lost"), text("never to be misread"))
+    connection = Connection(stream, Clock(), None, Settings())
+    monkeypatch.setattr(type(connection._codec), "feed", lambda codec, data: interrupted(data))
+    with pytest.raises(KeyboardInterrupt):
+        run(getattr(connection, action)())
+    assert (connection.is_open, stream.is_closed) == (False, True)
+    with pytest.raises(ConnectionClosedError, match="KeyboardInterrupt was raised") as caught:
+        run(connection.receive())
+    assert caught.value.code == 1006
+
+
 def test_what_is_sent_after_the_close_frame_is_refused() -> None:
     connection = Connection(FakeStream(), Clock(), None, Settings(close_timeout=0))
     connection._writer.is_closed = True
