@@ -470,8 +470,7 @@ class Connection:
         """Send the close frame, answering or telling why, unless it was sent before; then let go."""
         try:
             has_answered = await self._writer.close_frame(verdict.code, verdict.reason, LINGER)
-            # The end of a stream among others throws nothing away that was sent before: where the server has answered
-            # us, there is nothing left to wait for.
+            # One stream's end among others loses nothing that was sent: once answered, there is nothing to wait for.
             if has_answered or self._stream.get_info("stream_id") is None:
                 await self._linger(linger)
         finally:
