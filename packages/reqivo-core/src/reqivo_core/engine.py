@@ -291,10 +291,10 @@ class Engine(Generic[R]):
         while True:
             waited = self._runtime.now()
             dial = partial(self._dialer.dial, key.origin, key.route, exchange)
-            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
-            exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
+            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
             try:
+                exchange.timings["wait"] = self._runtime.now() - waited
                 if exchange.trace is None:
                     incoming = await lease.transport.send(wire, exchange)
                 else:
