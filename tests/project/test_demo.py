@@ -17,7 +17,13 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_tour() -> None:
     ran = demo()
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
-    for section in ("HTTP/1.1\n", "HTTP/1.1 over TLS", "HTTP/2 over TLS", "WebSocket over TLS"):
+    for section in (
+        "HTTP/1.1\n",
+        "HTTP/1.1 over TLS",
+        "HTTP/2 over TLS",
+        "WebSocket over TLS",
+        "WebSocket to a server that is restarted",
+    ):
         assert f"\n{section}" in ran.stdout
     for step in ("50 requests at once", "a redirect with a cookie", "a time limit of 0.2 s", "hooks", "two pushes"):
         assert f"\n{step}" in ran.stdout

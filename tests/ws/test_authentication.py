@@ -72,7 +72,7 @@ class DigestServer(AiohttpServer):
 
 @pytest.fixture
 def digest() -> Callable[..., Any]:
-    module = pytest.importorskip("reqivo", reason="this distribution is tested alone here")
+    module = pytest.importorskip("reqivo.digest", reason="this distribution is tested alone here")
     made: Callable[..., Any] = module.DigestAuth
     return made
 

@@ -13,6 +13,7 @@ from reqivo_core.errors import (
     ConnectTimeout,
     HandshakeError,
     InvalidURL,
+    ProxyError,
     ServerDisconnected,
 )
 from reqivo_ws.backoff import MAX_DELAY, Backoff, is_worth_retrying
@@ -59,6 +60,9 @@ def hung_up() -> HandshakeError:
         (HandshakeError("bad accept"), False),
         (CertificateError("expired"), False),
         (InvalidURL("no"), False),
+        (ProxyError("no tunnel"), True),
+        (ProxyError("no tunnel", status=502), True),
+        (ProxyError("no tunnel", status=407), False),
         (ConnectionClosedError("lost", code=1006), True),
         (ConnectionClosedError("policy", code=1008), False),
     ],

@@ -15,7 +15,14 @@ import pytest
 import trio
 
 from reqivo_core import AsyncSession, NetworkStream, Session
-from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ReadTimeout, ReqivoError, WriteError
+from reqivo_core.errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ReadTimeout,
+    ReqivoError,
+    TimeoutException,
+    WriteError,
+)
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
@@ -111,6 +118,26 @@ def test_a_write_that_breaks_ends_the_connection(what: str) -> None:
     assert (caught.value.code, stream.is_closed, connection.is_open) == (1006, True, False)
     run(connection.close())
     assert connection.ending is not None and connection.ending.code == 1006
+
+
+@pytest.mark.parametrize("action", ["receive", "look"])
+def test_l4_a_signal_that_strikes_whoever_reads_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """It may strike between the octets' arrival and their being understood: those that follow would mean nothing."""
+
+    def interrupted(data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    stream = FakeStream(text("half of it is lost"), text("never to be misread"))
+    connection = Connection(stream, Clock(), None, Settings())
+    monkeypatch.setattr(type(connection._codec), "feed", lambda codec, data: interrupted(data))
+    with pytest.raises(KeyboardInterrupt):
+        run(getattr(connection, action)())
+    assert (connection.is_open, stream.is_closed) == (False, True)
+    with pytest.raises(ConnectionClosedError, match="KeyboardInterrupt was raised") as caught:
+        run(connection.receive())
+    assert caught.value.code == 1006
 
 
 def test_what_is_sent_after_the_close_frame_is_refused() -> None:
@@ -291,3 +318,30 @@ def test_a_third_world(echo_server: WebSocketsServer) -> None:
                 return message
 
     assert trio.run(body) == "x" * 100_000
+
+
+def test_a_third_world_reconnects_and_is_bounded(serve: Serve) -> None:
+    trio_world = pytest.importorskip("reqivo_core.runtime.trio")
+
+    def leaving(peer: Peer) -> None:
+        accept(peer, text("one"))
+
+    def staying(peer: Peer) -> None:
+        accept(peer, text("two") + close_frame())
+        peer.expect_close()
+
+    async def body() -> list[Any]:
+        async with AsyncSession(runtime=trio_world.TrioRuntime()) as session:
+            with pytest.raises(TimeoutException):
+                await session.websocket(ws_url(serve(lambda peer: peer.hold())), timeout=0.1).connect()
+            deaf = session.websocket(ws_url(serve(lambda peer: (accept(peer), peer.hold()))), close_timeout=0.1)
+            await deaf.connect()
+            with trio.move_on_after(0.05):
+                await deaf.recv()
+            await deaf.close()
+            assert deaf.close_code == 1006
+            url = ws_url(serve([lambda peer: peer.fin(), leaving, staying]))
+            async with session.websocket(url, auto_reconnect=True, reconnect_delay=0.01) as ws:
+                return [message async for message in ws]
+
+    assert trio.run(body) == ["one", "two"]

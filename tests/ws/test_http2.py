@@ -189,7 +189,7 @@ def test_w29_a_refusal_is_readable(world: World, h2_server: AsgiServer, trusting
 def test_w26_w29_a_challenge_is_answered_by_a_second_stream(
     world: World, serve: Serve, authority: Authority, trusting: dict[str, Any]
 ) -> None:
-    reqivo = pytest.importorskip("reqivo", reason="this distribution is tested alone here")
+    digest = pytest.importorskip("reqivo.digest", reason="this distribution is tested alone here")
     seen: list[dict[str, str]] = []
 
     def script(peer: Peer) -> None:
@@ -207,7 +207,7 @@ def test_w26_w29_a_challenge_is_answered_by_a_second_stream(
         list(h2.events())
 
     server = serve(script, tls=authority.server_context(alpn=["h2"]))
-    with connected(world, ws_url(server), auth=reqivo.DigestAuth("user", "password"), **trusting) as ws:
+    with connected(world, ws_url(server), auth=digest.DigestAuth("user", "password"), **trusting) as ws:
         assert ws.messages() == ["welcome"]
     assert [headers[":protocol"] for headers in seen] == ["websocket", "websocket"]
     assert "authorization" not in seen[0]

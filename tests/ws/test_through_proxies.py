@@ -54,7 +54,7 @@ def test_w25_wss_through_an_https_proxy(world: World, make_proxy: MakeProxy, aut
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_w25_through_a_socks_proxy(world: World, serve: Serve, scheme: str) -> None:
-    pytest.importorskip("reqivo", reason="this distribution is tested alone here")
+    pytest.importorskip("reqivo.socks", reason="this distribution is tested alone here")
     server = serve(echoing)
     with SocksServer({"example.test": server.address, "127.0.0.1": server.address}, auth=("u", "p")) as proxy:
         url = f"{scheme}://u:p@127.0.0.1:{proxy.port}"

@@ -106,15 +106,12 @@ async def _missing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send everything back, after a greeting where the path asks for one; upon ``bye`` leave, as if to restart."""
+    """Send everything back, after a greeting where the path asks for one."""
     await receive()
     await send({"type": "websocket.accept"})
     if scope["path"].endswith("/greeting"):
         await send({"type": "websocket.send", "text": "welcome"})
     while (message := await receive())["type"] == "websocket.receive":
-        if message.get("text") == "bye":
-            await send({"type": "websocket.close", "code": 1012, "reason": "service restart"})
-            return
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 

@@ -35,6 +35,8 @@ def tour() -> list[Row]:
             import sockets
 
             rows += Section("WebSocket over TLS", sockets.STEPS, {**secure, "http2": False}).run()
+            steps = [sockets.reconnecting(server)]
+            rows += Section("WebSocket to a server that is restarted", steps, {"base_url": server.plain}).run()
     return rows
 
 

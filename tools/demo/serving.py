@@ -13,6 +13,9 @@ import hypercorn.config
 import trustme
 from app import app
 
+GRACE = 0.2
+"""Seconds that connections in use are given when the server goes."""
+
 
 class Server:
     """Serves ``app`` on two ports of 127.0.0.1.
@@ -33,15 +36,31 @@ class Server:
         chain, key = folder / "certificate.pem", folder / "key.pem"
         chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         certificate.private_key_pem.write_to_path(str(key))
-        listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        ports = [sock.getsockname()[1] for sock in listening]
-        self.plain, self.secure = f"http://127.0.0.1:{ports[0]}", f"https://localhost:{ports[1]}"
+        self._tls = {"certfile": str(chain), "keyfile": str(key)}
+        self._ports = [0, 0]
+        self._start()
+        self.plain, self.secure = f"http://127.0.0.1:{self._ports[0]}", f"https://localhost:{self._ports[1]}"
+
+    def _start(self) -> None:
+        listening = [socket.create_server(("127.0.0.1", port)) for port in self._ports]
+        self._ports = [sock.getsockname()[1] for sock in listening]
         insecure, secure = (f"fd://{sock.detach()}" for sock in listening)
         self._config = hypercorn.config.Config.from_mapping(
-            bind=[secure], insecure_bind=[insecure], certfile=str(chain), keyfile=str(key), errorlog=None
+            bind=[secure], insecure_bind=[insecure], errorlog=None, graceful_timeout=GRACE, **self._tls
         )
-        self._thread = threading.Thread(target=self._serve, name="demo server")
         self._is_ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="demo server")
+        self._thread.start()
+        self._is_ready.wait()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._is_over.set)
+        self._thread.join()
+
+    def restart(self) -> None:
+        """Go away with all connections, and come back where it was."""
+        self._stop()
+        self._start()
 
     def _serve(self) -> None:
         asyncio.run(self._main())
@@ -49,23 +68,20 @@ class Server:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_report)
-        self._stop = asyncio.Event()
+        self._is_over = asyncio.Event()
         self._is_ready.set()  # the sockets listen already: who comes early waits in their queue
-        await hypercorn.asyncio.serve(app, self._config, shutdown_trigger=self._stop.wait)
+        await hypercorn.asyncio.serve(app, self._config, shutdown_trigger=self._is_over.wait)
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._is_ready.wait()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._stop()
         self._folder.cleanup()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what goes wrong in the server, but for connections that end while both sides are saying farewell."""
+    """Report what goes wrong in the server, but for connections that end amid farewells, or are cut when it goes."""
     error = context.get("exception")
-    if not isinstance(error, ssl.SSLError | ConnectionError):
+    if not isinstance(error, ssl.SSLError | ConnectionError | asyncio.CancelledError):
         loop.default_exception_handler(context)

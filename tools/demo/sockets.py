@@ -1,7 +1,9 @@
 """WebSocket: messages both ways, latency, and a connection that comes back."""
 
+import asyncio
 from typing import Any
 
+from serving import Server
 from steps import Step, expect
 
 from reqivo import AsyncReqivo, Reqivo
@@ -52,34 +54,37 @@ def _latency(seconds: list[float]) -> str:
     return f"{min(seconds) * 1000:.1f} ms is the best of 5"
 
 
+STEPS = [
+    Step("echo: text, binary, 250 kB", echo, echo_async),
+    Step("latency", latency, latency_async),
+]
+
+
 def _reconnecting(back: list[Any]) -> dict[str, Any]:
     return {"auto_reconnect": True, "reconnect_delay": 0.05, "on_reconnect": back.append}
 
 
-def reconnect(session: Reqivo) -> str:
-    back: list[Any] = []
-    with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
-        first = socket.recv(timeout=10)
-        socket.send("bye")  # upon which the server leaves
-        return _reconnected([first, socket.recv(timeout=10)], back)
+def reconnecting(server: Server) -> Step:
+    """The step of a WebSocket that outlives its server."""
 
+    def reconnect(session: Reqivo) -> str:
+        back: list[Any] = []
+        with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
+            first = socket.recv(timeout=10)
+            server.restart()
+            return _reconnected([first, socket.recv(timeout=10)], back)
 
-async def reconnect_async(session: AsyncReqivo) -> str:
-    back: list[Any] = []
-    async with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
-        first = await socket.recv(timeout=10)
-        await socket.send("bye")
-        return _reconnected([first, await socket.recv(timeout=10)], back)
+    async def reconnect_async(session: AsyncReqivo) -> str:
+        back: list[Any] = []
+        async with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
+            first = await socket.recv(timeout=10)
+            await asyncio.to_thread(server.restart)
+            return _reconnected([first, await socket.recv(timeout=10)], back)
+
+    return Step("reconnecting", reconnect, reconnect_async)
 
 
 def _reconnected(heard: list[Any], back: list[Any]) -> str:
     expect(heard == ["welcome", "welcome"], f"{heard} came")
     expect(len(back) == 1, f"it connected again {len(back)} times")
-    return "the server left; welcomed back"
-
-
-STEPS = [
-    Step("echo: text, binary, 250 kB", echo, echo_async),
-    Step("latency", latency, latency_async),
-    Step("reconnecting", reconnect, reconnect_async),
-]
+    return "the server was restarted; welcomed back"

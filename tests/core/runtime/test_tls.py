@@ -20,6 +20,7 @@ from reqivo_core.errors import (
     WriteTimeout,
 )
 from reqivo_core.runtime.driving import run_blocking
+from reqivo_core.testing.failing import Fault
 from reqivo_core.tls_config import TlsConfig
 from support.dialing import dial, fails_to_start, until, wait_for_end
 from support.processes import run_in_child
@@ -423,6 +424,22 @@ def test_a_farewell_that_finds_no_way_out_is_forgone(world, config):
         stream._inner.close()
         stream.close()
         assert stream._is_broken
+
+    with TlsServer() as server:
+        world.run(body())
+
+
+def test_an_interrupted_farewell_closes_the_connection_all_the_same(world, config):
+    async def body():
+        stream = await dial(world, server.address, config)
+        fault = Fault(1, KeyboardInterrupt)
+        below = stream._inner
+        stream._inner = fault.wrap_stream(below)
+        with pytest.raises(KeyboardInterrupt):
+            stream.close()
+        assert fault.leaves == ["write"]
+        with pytest.raises(WriteError):
+            await below.write(b"x", 1)
 
     with TlsServer() as server:
         world.run(body())

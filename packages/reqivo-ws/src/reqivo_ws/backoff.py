@@ -10,6 +10,7 @@ from reqivo_core.errors import (
     ConnectionClosed,
     HandshakeError,
     NetworkError,
+    ProxyError,
     ServerDisconnected,
     TimeoutException,
 )
@@ -76,4 +77,6 @@ def is_worth_retrying(error: BaseException) -> bool:
         if error.response is not None:
             return error.response.status_code in _TRANSIENT_STATUSES
         return isinstance(error.__cause__, ServerDisconnected)
+    if isinstance(error, ProxyError) and error.status is not None:
+        return error.status in _TRANSIENT_STATUSES
     return isinstance(error, NetworkError | TimeoutException) and not isinstance(error, CertificateError)

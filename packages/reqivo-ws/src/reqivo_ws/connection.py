@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException
 from reqivo_ws.batons import Baton
-from reqivo_ws.closing import (
-    ABNORMAL,
-    INTERNAL_ERROR,
-    NORMAL,
-    Ending,
-    Violation,
-    parse_close,
-)
+from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, parse_close
 from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
 from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
@@ -166,6 +159,9 @@ class Connection:
         if self._reading.try_take():
             try:
                 return await self._lead(until, take, is_receiver)
+            except BaseException as error:
+                self._struck(error)
+                raise
             finally:
                 self._reading.give_back()
                 if self._followers:
@@ -325,6 +321,9 @@ class Connection:
         if self._stream.is_readable() and not self._inbox.is_full and self._reading.try_take():
             try:
                 await self._lead(self.now(), lambda: True, False)
+            except BaseException as error:
+                self._struck(error)
+                raise
             finally:
                 self._reading.give_back()
                 self._wake_followers()
@@ -454,6 +453,13 @@ class Connection:
             story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
         self._end(Ending(ABNORMAL, "", cause=error, story=story))
 
+    def _struck(self, error: BaseException) -> None:
+        """End it if a signal struck whoever read: what was read may be lost, and the meaning of all that follows."""
+        if not isinstance(error, (ReqivoError, *self._runtime.cancelled)):
+            # A wait that was cancelled, on the other hand, has taken nothing.
+            what = f"{type(error).__name__} was raised in the thread that was reading"
+            self._end(Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed"))
+
     async def _fail(self, code: int, why: str, linger: float = LINGER) -> None:
         """Fail the connection (RFC 6455 §7.1.7)."""
         if self._verdict is None:
@@ -464,8 +470,7 @@ class Connection:
         """Send the close frame, answering or telling why, unless it was sent before; then let go."""
         try:
             has_answered = await self._writer.close_frame(verdict.code, verdict.reason, LINGER)
-            # The end of a stream among others throws nothing away that was sent before: where the server has answered
-            # us, there is nothing left to wait for.
+            # One stream's end among others loses nothing that was sent: once answered, there is nothing to wait for.
             if has_answered or self._stream.get_info("stream_id") is None:
                 await self._linger(linger)
         finally:
