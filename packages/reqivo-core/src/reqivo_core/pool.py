@@ -138,10 +138,9 @@ class Pool:
                 self._settle(state)
             if answer is None:
                 raise session_closed()
-            if answer.__class__ is Place:
-                given = await self._wait(state, answer, exchange)
-            else:
-                given = answer
+            given: Any = answer
+            if given.__class__ is Place:
+                given = await self._wait(state, given, exchange)
             if given.__class__ is Ticket:
                 return Lease(self, state, await self._dial(state, given, dial))
             if given.transport.is_usable() or given.active > 1:
