@@ -172,6 +172,35 @@ def test_hook_register_flows() -> None:
     assert order == []
 
 
+def layer(name: str, order: list[str], **position: bool) -> Any:
+    """A plugin whose one flow writes down when it is entered."""
+
+    class Plugin:
+        @hookimpl(**position)
+        def reqivo_register_flows(self, session: Any) -> list[Any]:
+            return [self.flow]
+
+        def flow(self, request: Any) -> Any:
+            order.append(name)
+            return (yield request)
+
+    return Plugin()
+
+
+def test_flows_nest_in_the_order_in_which_their_plugins_were_given() -> None:
+    order: list[str] = []
+    plugins = [
+        layer("1", order),
+        layer("2", order),
+        layer("outermost", order, tryfirst=True),
+        layer("innermost", order, trylast=True),
+        layer("3", order),
+    ]
+    with make_session(*plugins) as session:
+        session.get(f"{URL}/a")
+    assert order == ["outermost", "1", "2", "3", "innermost"]
+
+
 def test_hook_prepare_request() -> None:
     class Plugin:
         @hookimpl

@@ -175,6 +175,24 @@ async def _short(exchange: Exchange) -> None:
     await exchange.body(b"only the beginning", more=False)
 
 
+async def _large(exchange: Exchange) -> None:
+    """Break off in the middle, unless the rest is asked for."""
+    whole = bytes(range(256)) * 400
+    await exchange.digest()
+    found = re.fullmatch(r"bytes=(\d+)-", exchange.header("range"))
+    fields = [("etag", '"v1"'), ("accept-ranges", "bytes")]
+    if found is None:
+        await exchange.start(200, [*fields, ("content-length", str(len(whole)))])
+        await exchange.body(whole[: len(whole) // 2])
+        await exchange.pause(0.1)  # let it be read before the end comes
+        await exchange.body(more=False)
+        return
+    first = int(found[1])
+    await exchange.answer(
+        206, whole[first:], [*fields, ("content-range", f"bytes {first}-{len(whole) - 1}/{len(whole)}")]
+    )
+
+
 async def _broken(exchange: Exchange) -> None:
     await exchange.answer(503, b"try again later\n", [("retry-after", "0")])
 
@@ -200,6 +218,7 @@ _ROUTES: list[tuple[str, Callable[..., Awaitable[None]]]] = [
     (r"api\.example\.com/data", _data),
     (r"api\.example\.com/me", _me),
     (r"api\.example\.com/short", _short),
+    (r"api\.example\.com/large", _large),
     (r"api\.example\.com/broken", _broken),
     (r"api\.example\.com/events", events),
     (r"api\.example\.com/bytes/(\d+)", fixed),
@@ -209,8 +228,12 @@ _ROUTES: list[tuple[str, Callable[..., Awaitable[None]]]] = [
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say everything back; ``/ws`` of the API answers with two updates and ends."""
+    """Say everything back; ``/ws`` answers with two updates and ends, ``/status/<code>`` refuses with that status."""
     await receive()
+    if scope["path"].startswith("/status/"):
+        status = int(scope["path"].removeprefix("/status/"))
+        await send({"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        return await send({"type": "websocket.http.response.body", "body": b"", "more_body": False})
     await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
     while (message := await receive())["type"] == "websocket.receive":
         if scope["path"] != "/ws":

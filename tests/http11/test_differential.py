@@ -1,4 +1,4 @@
-"""Both codecs get the same octets, cut in several ways: the same result, or the same class of error."""
+"""Both codecs get the same octets, cut in several ways: the same result, or the same class of error (A17)."""
 
 from typing import Any
 

@@ -189,7 +189,7 @@ def test_an_early_success_lets_the_upload_go_on(codec: str) -> None:
 
 def test_an_early_success_is_none_if_the_upload_breaks(codec: str) -> None:
     wire = Wire(After(b"1\r\na"), OK, Broken(), codec=codec)
-    with pytest.raises(WriteError):
+    with pytest.raises(WriteError, match="it has answered with 200 before the request was over"):
         wire.fetch("POST", content=Pieces(b"a", b"b", b"c"))
     assert wire.stream.is_closed
 

@@ -14,12 +14,21 @@ from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2 import transport
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import Policy
+from support import world as worlds
 from support.h2_peer import H2Peer
 from support.scripted import Peer, ScriptedServer
+from support.trio_world import Trio
 from support.world import Client, World
 
 PATIENT = Timeout(timeout=5.0, total=8.0)
 """Longer than any test takes, unless something hangs."""
+
+
+@pytest.fixture(params=["blocking", "async", pytest.param("trio", marks=pytest.mark.thorough)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Run a test in each of three worlds."""
+    with Trio() if request.param == "trio" else worlds.make(request.param) as made:
+        yield made
 
 
 @pytest.fixture(params=["h2", "jh2"])

@@ -12,7 +12,7 @@ import pytest
 from hyperframe import frame as frames
 
 from reqivo_core import hookimpl
-from reqivo_core.errors import CertificateError
+from reqivo_core.errors import CertificateError, InvalidRequest
 from reqivo_http2 import (
     AutoTuningFlowControlManager,
     BaseFlowControlManager,
@@ -238,6 +238,8 @@ def test_priorities_can_be_changed(h2line: Callable) -> None:
         exchange = Exchange(runtime, Deadline(Timeout(), runtime.now), DEFAULT_LIMITS)
         line.drive(member.transport.update_priority(1, "u=0", exchange))
         line.drive(member.transport.update_priority(99, "u=0", exchange))
+        with pytest.raises(InvalidRequest, match="priority"):
+            line.drive(member.transport.update_priority(1, "u=0\r\nx: y", exchange))
         assert line.client.read(response) == b"quick"
 
 

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from hyperframe import frame as frames
 
-from reqivo_core import Timeout
-from reqivo_core.errors import BodyTooLarge, InvalidRequest, ReadTimeout, RequestError, StreamClosed, StreamReset
+from reqivo_core import Timeout, hookimpl
+from reqivo_core.errors import (
+    BodyTooLarge,
+    IncompleteBody,
+    InvalidRequest,
+    ReadTimeout,
+    RequestError,
+    StreamClosed,
+    StreamReset,
+)
 from reqivo_http2 import PushPolicy
 from support import h2_peer
 from support.h2_peer import H2Peer
@@ -127,28 +135,63 @@ def test_s45_another_origin_is_a_matter_of_policy(h2line: Callable) -> None:
     assert push.url.host == "other.example"
 
 
-@pytest.mark.parametrize("verdict", [False, ZeroDivisionError])
-def test_s45_the_application_may_refuse(h2line: Callable, verdict: Any) -> None:
-    def script(server: H2Peer) -> None:
-        server.greet()
-        request = server.expect_request()
-        server.send_frame(
-            server.promise(1, 2, promised(server, "/unwanted")), server.promise(1, 4, promised(server, "/wanted"))
-        )
-        server.expect_reset(2, h2_peer.REFUSED_STREAM)
-        server.send_frame(server.head(2, 200), server.data(2, b"too late", CLOSED))
-        server.respond(request)
-        server.expect_close()
-
-    def accept(request: Any) -> bool:
-        if request.url.path == "/wanted":
-            return True
-        if verdict is False:
-            return False
-        raise verdict
-
-    line = h2line(script, push=PushPolicy(accept=accept))
+def test_s45_the_application_may_refuse(h2line: Callable) -> None:
+    line = h2line(_unwanted_and_wanted, push=PushPolicy(accept=lambda request: request.url.path == "/wanted"))
     assert [push.path for push in taken(line, line.get())] == ["/wanted"]
+
+
+def test_a_judgement_that_raises_refuses_and_is_told_where_pushes_are_looked_at(h2line: Callable) -> None:
+    def accept(request: Any) -> bool:
+        if request.url.path != "/wanted":
+            raise ZeroDivisionError("in the user's own code")
+        return True
+
+    line = h2line(_unwanted_and_wanted, push=PushPolicy(accept=accept))
+    response = line.get()
+    pushes = response.pushes
+    with pytest.raises(ZeroDivisionError, match="own code"):
+        _next(line, pushes)
+    assert _next(line, pushes).path == "/wanted"  # and the connection goes on
+    assert line.body() == b"next"
+
+
+def test_a_judgement_that_is_interrupted_leaves_nobody_waiting(h2line: Callable) -> None:
+    def accept(request: Any) -> bool:
+        raise Interrupted
+
+    def again(server: H2Peer) -> None:
+        server.greet()
+        server.serve()
+
+    line = h2line(_unwanted_and_wanted, again, push=PushPolicy(accept=accept))
+    if line.client.world.name == "trio":
+        pytest.skip("an interruption ends a whole run of trio")
+    with pytest.raises(Interrupted):
+        line.get()
+    assert line.session.pool.active == 0
+    assert line.body("/again") == b"/again"
+
+
+class Interrupted(BaseException):
+    """What a signal's handler may raise."""
+
+
+def _next(line: Any, pushes: Any) -> Any:
+    """The next push."""
+    return next(pushes) if hasattr(pushes, "__next__") else line.client.world.run(anext(pushes))
+
+
+def _unwanted_and_wanted(server: H2Peer) -> None:
+    """Promise two, of which the first will be refused."""
+    server.greet()
+    request = server.expect_request()
+    server.send_frame(
+        server.promise(1, 2, promised(server, "/unwanted")), server.promise(1, 4, promised(server, "/wanted"))
+    )
+    server.expect_reset(2, h2_peer.REFUSED_STREAM)
+    server.send_frame(server.head(2, 200), server.data(2, b"too late", CLOSED))
+    server.respond(request)
+    server.serve([b"next"])
 
 
 def test_s45_promises_are_limited_in_number(h2line: Callable) -> None:
@@ -319,28 +362,58 @@ def test_a_long_promise_comes_in_pieces(h2line: Callable) -> None:
     assert line.client.read(got(line, push)) == b"pushed"
 
 
-def test_observers_learn_of_promises(h2line: Callable) -> None:
-    from reqivo_core import hookimpl
-
-    events: list[tuple[str, str]] = []
+def test_observers_learn_what_became_of_promises(h2line: Callable) -> None:
+    events: list[tuple[str, str | None, int]] = []
+    errors: list[str] = []
 
     class Observer:
         @hookimpl
         def reqivo_trace(self, event: Any) -> None:
             if event.name == "push":
-                events.append((event.state, event.info["url"]))
+                url = event.info["url"]
+                events.append((event.state, url and url.rpartition("/")[2], event.info["stream"]))
+                errors.append(event.info.get("error", ""))
+                assert event.time > 0
 
     def script(server: H2Peer) -> None:
         server.greet()
         request = server.expect_request()
-        server.send_frame(server.promise(1, 2, promised(server, "/a")), server.promise(1, 4, promised(server, "/b")))
+        server.send_frame(
+            server.promise(1, 2, promised(server, "/kept")),
+            server.promise(1, 4, promised(server, "/unwanted")),
+            server.promise(1, 6, promised(server, "/foreign", authority="other.example")),
+            server.promise(1, 8, promised(server, "/reset")),
+            server.promise(1, 10, promised(server, "/too-many")),
+            server.head(2, 200),
+            server.data(2, b"whole", CLOSED),
+            server.promise(1, 12, promised(server, "/cut-off")),
+        )
+        server.reset(8, h2_peer.INTERNAL_ERROR)
         server.respond(request)
-        server.expect_close()
+        server.send_frame(server.head(12, 200))
+        server.peer.fin()
 
-    policy = PushPolicy(accept=lambda request: request.url.path == "/a")
+    policy = PushPolicy(max_streams=3, accept=lambda request: request.url.path != "/unwanted")
     line = h2line(script, push=policy, plugins=[Observer()])
-    assert len(taken(line, line.get())) == 1
-    assert events == [("started", line.url("/a")), ("failed", line.url("/b"))]
+    kept, reset, cut_off = taken(line, line.get())
+    assert line.client.read(got(line, kept)) == b"whole"
+    with pytest.raises(StreamReset):
+        got(line, reset)
+    with pytest.raises(IncompleteBody):
+        line.client.read(got(line, cut_off))
+    told = {number: [(state, path) for state, path, stream in events if stream == number] for *_, number in events}
+    assert told == {
+        2: [("started", "kept"), ("complete", "kept")],
+        4: [("started", "unwanted"), ("failed", "unwanted")],
+        6: [("failed", None)],
+        8: [("started", "reset"), ("failed", "reset")],
+        10: [("failed", "too-many")],
+        12: [("started", "cut-off"), ("failed", "cut-off")],
+    }
+    assert any("another origin" in error for error in errors)
+    assert any("the application refused" in error for error in errors)
+    assert any("max_streams=3" in error for error in errors)
+    assert any("INTERNAL_ERROR" in error for error in errors)
 
 
 def test_a_policy_that_is_none() -> None:

@@ -108,6 +108,17 @@ def test_s06_pings_are_answered_before_queued_data(h2line: Callable) -> None:
     assert h2line(script).post(body=b"x" * 50).status_code == 200
 
 
+def test_s07_an_acknowledgement_of_nothing_is_ignored(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(*[frames.SettingsFrame(0, flags=["ACK"])] * 2)
+        server.respond(request, 200, b"fine")
+        server.expect_close()
+
+    assert h2line(script).body() == b"fine"
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -177,27 +188,29 @@ def test_s06_s44_violations_end_the_connection_with_the_right_code(h2line: Calla
 
 
 def test_s09_more_requests_than_a_connection_takes_open_another(h2line: Callable) -> None:
-    most = []
-
-    def script(server: H2Peer) -> None:
+    def others(server: H2Peer) -> None:
         server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
-        while True:
-            request = server.expect_request()
-            most.append(sum(not other.has_ended for other in server.requests.values()))
-            server.respond(request, 200, b"ok")
+        server.serve()  # two may come before the client has seen the limit
 
-    line = h2line(script)
-    assert line.body() == b"ok"
-    assert [line.client.read(response) for response in line.together("/a", "/b", "/c")] == [b"ok"] * 3
+    line = h2line(_one_at_a_time, others)
+    assert line.body() == b"/"
+    assert [line.client.read(response) for response in line.together("/a", "/b", "/c")] == [b"/a", b"/b", b"/c"]
     assert line.server.connections <= 3
 
 
-def test_s09_with_one_connection_they_queue(h2line: Callable) -> None:
-    def script(server: H2Peer) -> None:
-        server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
-        server.serve()
+def _one_at_a_time(server: H2Peer) -> None:
+    """Take one request at a time, and see that no other comes before it has been answered."""
+    server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
+    while True:
+        request = server.expect_request()
+        server.send_frame(frames.PingFrame(0, b"any more"))
+        server.expect(frames.PingFrame)
+        assert not server.waiting
+        server.respond(request, 200, request[":path"].encode())
 
-    line = h2line(script, limits={"max_connections": 1})
+
+def test_s09_with_one_connection_they_queue(h2line: Callable) -> None:
+    line = h2line(_one_at_a_time, limits={"max_connections": 1})
     assert line.body("/0") == b"/0"
     paths = [f"/{number}" for number in range(10)]
     assert [line.client.read(response) for response in line.together(*paths)] == [path.encode() for path in paths]
@@ -258,6 +271,25 @@ def test_s11_a_server_that_names_no_limit_gets_more_than_a_hundred(h2line: Calla
     line.get()
     paths = [f"/{number}" for number in range(enough)]
     assert [line.client.read(response) for response in line.together(*paths)] == [path.encode() for path in paths]
+    assert line.server.connections == 1
+
+
+def test_s11_the_fourth_of_three_waits_for_an_end(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 3})
+        server.respond(server.expect_request())
+        three = [server.expect_request() for _ in range(3)]
+        server.send_frame(frames.PingFrame(0, b"a fourth"))
+        server.expect(frames.PingFrame)
+        assert not server.waiting
+        for request in three:
+            server.respond(request, 200, request[":path"].encode())
+        server.serve()
+
+    line = h2line(script, limits={"max_connections": 1})
+    line.get()
+    paths = ["/a", "/b", "/c", "/d"]
+    assert [line.client.read(response) for response in line.together(*paths)] == [b"/a", b"/b", b"/c", b"/d"]
     assert line.server.connections == 1
 
 
@@ -404,6 +436,7 @@ def test_s17_a_body_that_is_used_up_cannot_be_sent_again(h2line: Callable) -> No
 
     error = h2line(script).fails(StreamReset, method="POST", body=iter([b"once"]))
     assert "REFUSED_STREAM" in str(error)
+    assert "its body can be read only once" in str(error)
 
 
 @pytest.mark.parametrize("code", [h2_peer.CANCEL, h2_peer.INTERNAL_ERROR, h2_peer.PROTOCOL_ERROR])
@@ -520,6 +553,30 @@ def test_s30_and_a_dead_peer_given_up(h2line: Callable, patience: Callable) -> N
     line = h2line(script)
     assert "connection lost" in str(line.fails(ServerDisconnected, timeout=5))
     assert line.session.pool.connections() == []
+
+
+def test_s30_who_asks_too_often_asks_half_as_often(h2line: Callable, patience: Callable) -> None:
+    patience(ping_interval=0.02)
+
+    def calm(server: H2Peer) -> None:
+        server.greet()
+        server.respond(server.expect_request(), 200, b"warm")
+        kept, _ = server.expect_request(), server.expect_request()
+        server.expect(frames.PingFrame)
+        server.goaway(kept.stream_id, h2_peer.ENHANCE_YOUR_CALM, b"too_many_pings")
+        server.respond(kept, 200, kept[":path"].encode())
+        server.expect_close()
+
+    def again(server: H2Peer) -> None:
+        server.greet()
+        server.serve()
+
+    line = h2line(calm, again)
+    assert line.body() == b"warm"
+    assert [line.client.read(answer) for answer in line.together("/a", "/b")] == [b"/a", b"/b"]
+    (member,) = line.session.pool._state.members()
+    assert line.server.connections == 2
+    assert member.transport._state.eagerness.pause == 2  # for the new connection too
 
 
 def test_settings_that_are_never_acknowledged_end_the_connection(h2line: Callable, patience: Callable) -> None:

@@ -22,7 +22,10 @@ from reqivo_core.errors import (
     WriteTimeout,
 )
 from support import h2_peer
+from support.certs import Authority
 from support.h2_peer import H2Peer, raw
+from support.scripted import Peer
+from support.world import World
 
 WINDOW = frames.SettingsFrame.INITIAL_WINDOW_SIZE
 CLOSED = "END_STREAM"
@@ -225,7 +228,7 @@ def test_s26_an_unread_stream_stalls_only_itself(h2line: Callable) -> None:
 
 
 def test_s27_closing_early_resets_once_and_costs_no_window(h2line: Callable) -> None:
-    rounds, late = 60, 1024 * 1024
+    rounds, late = 100, 1024 * 1024
 
     def script(server: H2Peer) -> None:
         server.greet()
@@ -643,6 +646,27 @@ def test_s52_an_end_in_a_body_is_an_error_and_behind_it_none(h2line: Callable) -
     assert line.body("/whole") == b"whole"
     error = line.fails(IncompleteBody, "/part")
     assert error.received == 4
+
+
+def test_s52_tls_that_ends_without_saying_so(serve: Callable, world: World, authority: Authority, codec: str) -> None:
+    def script(peer: Peer) -> None:
+        server = H2Peer(peer)
+        server.greet()
+        request = server.expect_request()
+        if request[":path"] == "/whole":
+            server.respond(request, 200, b"whole")
+        else:
+            server.send_frame(server.head(request, 200), server.data(request, b"part"))
+        peer.abort_tls()
+
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    with world.client(verify=authority.client_context()) as client:
+        assert client.read(client.get(server.url("/whole"))) == b"whole"
+        with pytest.raises(RequestError) as caught:
+            client.read(client.get(server.url("/part")))
+        assert isinstance(caught.value, IncompleteBody), repr(caught.value)
+        assert caught.value.received == 4
+    assert server.connections == 2
 
 
 def test_a_reset_after_a_whole_response_does_not_matter(h2line: Callable) -> None:

@@ -17,6 +17,7 @@ from reqivo_core.errors import (
 from reqivo_core.headers import Headers
 from reqivo_core.limits import DEFAULT_LIMITS
 from reqivo_core.messages import Request
+from reqivo_core.urls import URL
 from reqivo_http2 import frames
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import ConnectionState
@@ -30,7 +31,7 @@ from reqivo_http2.flow_control import (
 )
 from reqivo_http2.frames import FrameReader
 from reqivo_http2.outgoing import Outgoing
-from reqivo_http2.pings import Pings
+from reqivo_http2.pings import Complaints, Pings
 from reqivo_http2.receiving import Receiver
 from reqivo_http2.request_fields import build_head
 from reqivo_http2.response_fields import check_fields, take_status
@@ -291,6 +292,7 @@ def test_small_pieces_are_put_together() -> None:
     stream.receive_headers([(b":status", b"200")], False)
     for _ in range(1000):
         stream.receive_data(b"x", False)
+        stream.settle()
     assert len(stream._chunks) < 300
     assert stream.take() == b"x" * 1000
     stream.put_back(b"y")
@@ -405,6 +407,47 @@ def test_pings_know_their_answers() -> None:
     assert told == [1.5]
     assert pings.acknowledge(probe, 4.0)
     assert pings.oldest_probe() is None
+
+
+def test_s30_octets_that_trickle_are_a_sign_of_life() -> None:
+    connection, receiver = state()
+    stream = opened(connection)
+    receiver.receive(frames.frame(frames.SETTINGS, frames.ACK, 0), 0.0)
+    connection.outgoing.take()
+    block = load_codec("h2")(1000).encode([(b":status", b"200", False)])
+    receiver.receive(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.id, block), 1.0)
+    for second in range(1, 100, 10):
+        receiver.receive(frames.frame(frames.DATA, 0, stream.id, b"drip"), float(second))
+        connection.tick(second + 10.0)
+        assert connection.due() == second + 30.0
+    assert not connection.outgoing.has_control
+    connection.tick(91 + 30.0)
+    assert connection.outgoing.has_control
+
+
+def test_complaints_add_up_and_are_remembered_by_origin() -> None:
+    complaints = Complaints()
+    origins = [URL.parse(f"https://a{number}.example/").origin for number in range(1100)]
+    for _ in range(20):
+        complaints.about(origins[0]).complain()
+    assert complaints.about(origins[0]).pause == 256
+    assert complaints.about(origins[1]).pause == 1
+    for origin in origins:
+        complaints.about(origin)
+    assert complaints.about(origins[0]).pause == 1  # forgotten, for there were many others since
+
+
+def test_the_next_sign_of_life_is_asked_for_later_after_a_complaint() -> None:
+    connection, receiver = state()
+    opened(connection)
+    receiver.receive(frames.frame(frames.SETTINGS, frames.ACK, 0), 0.0)
+    before = connection.due()
+    assert before is not None
+    receiver.receive(frames.goaway(1, ErrorCodes.ENHANCE_YOUR_CALM) + frames.frame(frames.PING, 1, 0, b"x" * 8), 0.0)
+    assert connection.due() == before  # another reason
+    debug = frames.frame(frames.GOAWAY, 0, 0, b"\0\0\0\x01" + b"\0\0\0\x0b" + b"too_many_pings")
+    receiver.receive(debug, 0.0)
+    assert connection.due() == 2 * before
 
 
 def test_a_head_knows_its_size() -> None:

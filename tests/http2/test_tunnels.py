@@ -10,6 +10,7 @@ from hyperframe import frame as frames
 
 from reqivo_core import Timeout
 from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError, WriteTimeout
+from reqivo_core.runtime.driving import run_blocking
 from support import h2_peer
 from support.h2_peer import H2Peer, H2Request
 
@@ -243,3 +244,74 @@ def test_a_tunnel_gives_credit_as_it_is_read(h2line: Callable) -> None:
         received += len(line.drive(stream.read(5000, 5)))
     stream.close()
     assert received == total
+
+
+def test_a_tunnel_knows_whether_it_can_be_written_to(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER | {frames.SettingsFrame.INITIAL_WINDOW_SIZE: 10})
+        request = accept(server)
+        assert until(server, request, 10) == b"x" * 10
+        server.open_window(request.stream_id, 10)
+        server.send_frame(server.data(request, b"more room"))
+        server.expect_reset(request.stream_id, h2_peer.CANCEL)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    _, stream = opened(line)
+    assert stream.is_writable()
+    line.drive(stream.write(b"x" * 10, 5))
+    assert not stream.is_writable()
+    assert line.drive(stream.read(100, 5)) == b"more room"
+    assert stream.is_writable()
+    stream.close()
+    assert stream.is_writable()  # a write fails at once
+    assert line.body() == b"next"
+
+
+def test_a_tunnel_is_asked_without_waiting(h2line: Callable) -> None:
+    """TLS inside of it does so from where nothing can be awaited, whatever the world."""
+
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER | {frames.SettingsFrame.INITIAL_WINDOW_SIZE: 10})
+        request, other = accept(server), accept(server)
+        assert until(server, request, 5) == b"hello"
+        server.send_frame(server.data(request, b"world"))
+        server.expect_reset(request.stream_id, h2_peer.CANCEL)
+        server.respond(other)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    _, stream = opened(line)
+    opened(line)  # with more than one stream writers give way to others
+
+    async def talk() -> bytes:
+        with pytest.raises(ReadTimeout):
+            run_blocking(stream.read(10, 0))
+        run_blocking(stream.write(b"hello", 0))
+        answer: bytes = await stream.read(10, 5)
+        with pytest.raises(WriteTimeout, match="takes nothing"):
+            run_blocking(stream.write(b"more than the window", 0))
+        return answer
+
+    assert line.drive(talk()) == b"world"
+    assert line.body() == b"next"
+
+
+def test_octets_that_have_arrived_in_a_tunnel_are_read_without_waiting(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        server.send_frame(server.data(request, b"there"))
+        server.expect(frames.PingFrame)
+        server.expect_close()
+
+    line = h2line(script)
+    _, stream = opened(line)
+    line.client.call(lambda session: session.ping(line.url(), timeout=5))
+
+    async def take() -> bytes:
+        data: bytes = run_blocking(stream.read(10, 0))
+        return data
+
+    assert line.drive(take()) == b"there"
+    stream.close()

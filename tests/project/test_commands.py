@@ -43,6 +43,7 @@ def test_default_run_holds_every_check() -> None:
         "py311",
         "py312",
         "py313",
+        "thorough",
         "lint",
         "types",
         "layers",

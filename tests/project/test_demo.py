@@ -41,5 +41,5 @@ def test_visit_to_a_socket(plain_server: AsgiServer) -> None:
 def test_nobody_there() -> None:
     ran = demo("http://127.0.0.1:1/")
     assert (ran.returncode, ran.stderr) == (1, "")
-    assert "✗ GET, blocking: ConnectError: could not connect to 127.0.0.1:1" in ran.stdout
+    assert "✗ GET, blocking: ConnectError: GET http://127.0.0.1:1/: could not connect to 127.0.0.1:1" in ran.stdout
     assert "were not as they should be" in ran.stdout.splitlines()[-1]

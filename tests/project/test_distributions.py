@@ -26,7 +26,7 @@ DEPENDENCIES = {
         "reqivo-core",
         "reqivo-http11[speed]",
         "reqivo-http2[speed]",
-        "reqivo-ws",
+        "reqivo-ws[speed]",
         "backports-zstd",
         "brotli",
         "publicsuffixlist",
@@ -38,7 +38,8 @@ DEPENDENCIES = {
     "reqivo-ws": {"reqivo-core", "wsproto"},
 }
 EXTRAS = {
-    "reqivo-core": {"trio": {"trio"}},
+    "reqivo": {"system": {"truststore"}},
+    "reqivo-core": {"system": {"truststore"}, "trio": {"trio"}},
     "reqivo-http11": {"speed": {"httptools"}},
     "reqivo-http2": {"speed": {"jh2"}},
     "reqivo-ws": {"speed": {"websockets"}},

@@ -397,3 +397,49 @@ def test_json_both_ways(stage: Stage) -> None:
         client.read(deep)
         with pytest.raises(reqivo.DecodeError, match="not JSON"):
             deep.json()
+
+
+def test_a_body_has_one_reader(stage: Stage) -> None:
+    """A second one is told so at once, and takes nothing from the first."""
+    is_refused = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.expect_request()
+        peer.send(head("Content-Length: 6") + b"abc")
+        peer.wait(is_refused)
+        peer.send(b"def")
+        serve_on(peer)
+
+    server = stage.server(script)
+    with stage.client() as client:
+        got = client.get(server.url("/"), stream=True)
+        read = getattr(got, client.world.method("read"))
+
+        def attempt_both() -> list[Any]:
+            outcomes = client.world.together([lambda: watch(read), lambda: watch(read)])
+            return sorted(outcomes, key=lambda outcome: isinstance(outcome, bytes))
+
+        def watch(reading: Callable[[], Any]) -> Any:
+            """Read; whoever is refused lets the server go on."""
+            if client.world.name == "blocking":
+                return guarded(reading)
+            return awaited(reading)
+
+        def guarded(reading: Callable[[], Any]) -> Any:
+            try:
+                return reading()
+            except BaseException:
+                is_refused.set()
+                raise
+
+        async def awaited(reading: Callable[[], Any]) -> Any:
+            try:
+                return await reading()
+            except BaseException:
+                is_refused.set()
+                raise
+
+        refused, body = attempt_both()
+        assert isinstance(refused, StreamConsumed) and "one reader" in str(refused)
+        assert body == b"abcdef"
+        assert_usable(client, server.url("/"))

@@ -15,15 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reqivo import DecodedSizeExceeded, DecodeError, InvalidRequest, Limits, Request, Session
+from reqivo import DecodedSizeExceeded, DecodeError, InvalidRequest, Limits, Request
 from reqivo import codings as our_codings
 from reqivo.codings import BrotliDecoder, ZstdDecoder, compress_flow, installed_codings
 from reqivo_core.codings import BUILTIN_CODINGS, STEP, Codings
 from reqivo_core.content import to_content
+from support import world as worlds
 from support.asgi_app import pattern
 from support.flows import play, reply
 from support.messages import response
-from support.scripted import Peer, answers
+from support.scenarios import Stage
+from support.scripted import Peer, ScriptedServer, answers
 from support.world import World
 
 if sys.version_info >= (3, 14):
@@ -133,7 +135,7 @@ def test_what_is_not_installed_is_not_asked_for(monkeypatch: pytest.MonkeyPatch)
     assert list(installed_codings()) == ["br"]
 
 
-# -- sessions
+# -- sessions (E), in all modes
 
 
 def encoded_response(coding: str, body: bytes) -> bytes:
@@ -141,20 +143,20 @@ def encoded_response(coding: str, body: bytes) -> bytes:
 
 
 @codings
-def test_every_coding_is_asked_for_and_undone(world: World, serve: Any, coding: str) -> None:
-    server = serve(answers(encoded_response(coding, ENCODE[coding](TEXT))))
-    with world.client() as client:
+def test_every_coding_is_asked_for_and_undone(stage: Stage, coding: str) -> None:
+    server = stage.server(answers(encoded_response(coding, ENCODE[coding](TEXT))))
+    with stage.client() as client:
         assert client.read(client.get(server.url("/"))) == TEXT
     asked = server.requests[0].header("accept-encoding").split(", ")
     assert [name for name in asked if not name.startswith("x-")] == ["gzip", "deflate", "br", "zstd"]
 
 
 @codings
-def test_a_bomb_read_whole_stops_at_the_limit(world: World, serve: Any, coding: str) -> None:
+def test_a_bomb_read_whole_stops_at_the_limit(stage: Stage, coding: str) -> None:  # E1
     bomb = ENCODE[coding](bytes(20_000_000))
-    server = serve(answers(encoded_response(coding, bomb)))
+    server = stage.server(answers(encoded_response(coding, bomb)))
     limits = Limits(decoded_ratio_floor=1_000_000, max_decoded_ratio=10)
-    with world.client(limits=limits) as client:
+    with stage.client(limits=limits) as client:
         client.session.headers["X"] = "y"  # modules and caches are loaded before memory is measured
         tracemalloc.start()
         try:
@@ -168,21 +170,21 @@ def test_a_bomb_read_whole_stops_at_the_limit(world: World, serve: Any, coding: 
 
 
 @codings
-def test_a_large_body_can_be_streamed_in_bounded_steps(world: World, serve: Any, coding: str) -> None:
+def test_a_large_body_can_be_streamed_in_bounded_steps(stage: Stage, coding: str) -> None:  # E1
     size = 10_000_000
-    server = serve(answers(encoded_response(coding, ENCODE[coding](bytes(size)))))
+    server = stage.server(answers(encoded_response(coding, ENCODE[coding](bytes(size)))))
     limits = Limits(decoded_ratio_floor=1_000_000, max_decoded_ratio=10)
-    with world.client(limits=limits) as client, client.stream("GET", server.url("/")) as answer:
+    with stage.client(limits=limits) as client, client.stream("GET", server.url("/")) as answer:
         sizes = [len(piece) for piece in client.pieces(answer, "bytes")]
     assert (sum(sizes), max(sizes) <= STEP) == (size, True)
 
 
-def test_more_codings_than_five_are_refused(world: World, serve: Any) -> None:
+def test_more_codings_than_five_are_refused(stage: Stage) -> None:  # E2
     lines = [("Content-Encoding", "gzip")] * 6
-    server = serve(
+    server = stage.server(
         [answers(response(200, b"x", lines)), answers(response(200, b"x", [("Content-Encoding", "gzip," * 1000)]))]
     )
-    with world.client() as client:
+    with stage.client() as client:
         for _ in range(2):
             with pytest.raises(DecodeError, match="max_codings"):
                 client.get(server.url("/"))
@@ -190,10 +192,10 @@ def test_more_codings_than_five_are_refused(world: World, serve: Any) -> None:
 
 
 @codings
-def test_a_broken_body_is_never_passed_off_as_whole(world: World, serve: Any, coding: str) -> None:
+def test_a_broken_body_is_never_passed_off_as_whole(stage: Stage, coding: str) -> None:  # E3
     broken = [ENCODE[coding](TEXT)[:-3], b"\xff" * 50, ENCODE[coding](TEXT) + b"rest"]
-    server = serve([answers(encoded_response(coding, body)) for body in broken])
-    with world.client() as client:
+    server = stage.server([answers(encoded_response(coding, body)) for body in broken])
+    with stage.client() as client:
         for _ in broken:
             with pytest.raises(DecodeError) as caught:
                 client.read(client.get(server.url("/")))
@@ -203,59 +205,125 @@ def test_a_broken_body_is_never_passed_off_as_whole(world: World, serve: Any, co
 
 @codings
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_no_body_needs_no_decoding(world: World, serve: Any, coding: str, method: str) -> None:
+def test_no_body_needs_no_decoding(stage: Stage, coding: str, method: str) -> None:  # E3
     length = "0" if method == "GET" else "1000"
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n".encode()
-    server = serve(answers(head))
-    with world.client() as client:
+    server = stage.server(answers(head))
+    with stage.client() as client:
         assert client.read(client.request(method, server.url("/"))) == b""
 
 
 @codings
-def test_the_raw_body_can_be_had(world: World, serve: Any, coding: str) -> None:
+def test_the_raw_body_can_be_had(stage: Stage, coding: str) -> None:
     body = ENCODE[coding](TEXT)
-    server = serve(answers(encoded_response(coding, body), encoded_response(coding, body)))
-    with world.client() as client:
+    server = stage.server(answers(encoded_response(coding, body), encoded_response(coding, body)))
+    with stage.client() as client:
         with client.stream("GET", server.url("/")) as answer:
             assert b"".join(client.pieces(answer, "raw")) == body
         whole = client.get(server.url("/"))
-        assert world.run(getattr(whole, world.method("read"))(decode_content=False)) == body
+        assert client.world.run(getattr(whole, client.world.method("read"))(decode_content=False)) == body
 
 
 @codings
-def test_what_is_left_of_a_closed_response_is_not_decoded(
-    world: World, serve: Any, coding: str, monkeypatch: Any
-) -> None:
+def test_what_is_left_of_a_closed_response_is_not_decoded(stage: Stage, coding: str, monkeypatch: Any) -> None:  # E5
     def script(peer: Peer) -> Iterator[bytes]:
         peer.expect_request()
         yield encoded_response(coding, ENCODE[coding](random.Random(1).randbytes(200_000)))
         peer.expect_close()
 
-    server = serve(script)
-    with world.client() as client, client.stream("GET", server.url("/")) as answer:
-        assert len(world.run(getattr(answer, world.method("read"))(10))) == 10
+    server = stage.server(script)
+    with stage.client() as client, client.stream("GET", server.url("/")) as answer:
+        assert len(client.world.run(getattr(answer, client.world.method("read"))(10))) == 10
         decoder = answer.body_reader._decoder
         taken = [stage._taken for stage in decoder._stages]
         client.close(answer)
         assert [stage._taken for stage in decoder._stages] == taken
 
 
-@codings
-@given(sizes=st.lists(st.integers(1, 100_000), max_size=5), rest=st.sampled_from(["read", "bytes", "content"]))
-@settings(max_examples=5, deadline=None)
-def test_any_mix_of_readers_gives_the_same_octets(coding: str, sizes: list[int], rest: str) -> None:
-    from support.scripted import ScriptedServer
+@pytest.mark.parametrize("raw", [False, True], ids=["zlib", "raw"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_what_servers_call_gzip_and_deflate(stage: Stage, raw: bool, members: int) -> None:  # E3
+    packed = zlib.compressobj(wbits=-15 if raw else 15)
+    deflated = packed.compress(TEXT) + packed.flush()
+    zipped = b"".join(gzip.compress(TEXT) for _ in range(members))
+    server = stage.server(answers(encoded_response("deflate", deflated), encoded_response("gzip", zipped)))
+    with stage.client() as client:
+        assert client.read(client.get(server.url("/"))) == TEXT
+        assert client.read(client.get(server.url("/"))) == TEXT * members
 
+
+@codings
+def test_a_damaged_check_sum(stage: Stage, coding: str) -> None:  # E3
+    body = bytearray(ENCODE[coding](TEXT))
+    body[len(body) // 2] ^= 0x55
+    server = stage.server(answers(encoded_response(coding, bytes(body))))
+    with stage.client() as client:
+        try:
+            got = client.read(client.get(server.url("/")))
+        except DecodeError as error:
+            assert error.request is not None
+        else:
+            assert coding in ("br", "zstd"), "these have a check sum"
+            assert got != b""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_gigabyte_is_streamed(stage: Stage, coding: str) -> None:  # E1
+    """It has come over the wire as a hundred members or frames of ten million octets."""
+    server = stage.server(answers(encoded_response(coding, ENCODE[coding](bytes(10_000_000)) * 100)))
+    with stage.client() as client, client.stream("GET", server.url("/")) as answer:
+        pieces = getattr(answer, client.world.method("iter_bytes"))()
+        sizes = client.world.run(sizes_of(pieces)) if hasattr(pieces, "__aiter__") else [len(piece) for piece in pieces]
+    assert sum(sizes) == 1_000_000_000
+    assert max(sizes) <= STEP
+
+
+async def sizes_of(pieces: Any) -> list[int]:
+    return [len(piece) async for piece in pieces]
+
+
+def first_of(world: World, pieces: Any) -> bytes:
+    """What an iterator gives next; nothing at its end."""
+    return bytes(next(pieces, b"") if world.name == "blocking" else world.run(anext(pieces, b"")))
+
+
+READERS = st.one_of(
+    st.tuples(st.just("read"), st.integers(0, 100_000)), st.tuples(st.sampled_from(["bytes", "content"]), st.none())
+)
+
+
+@codings
+@pytest.mark.parametrize("name", worlds.NAMES)
+@given(readers=st.lists(READERS, max_size=8), rest=st.sampled_from(["read", "bytes", "content"]))
+@settings(max_examples=6)
+def test_any_mix_of_readers_gives_the_same_octets(
+    coding: str, name: str, readers: list[tuple[str, Any]], rest: str
+) -> None:  # E8
+    """Some octets or whatever has come, in any order, then all that is left: nothing is lost, nothing comes twice."""
     text = pattern(300_000)
     with (
         ScriptedServer(answers(encoded_response(coding, ENCODE[coding](text)))) as server,
-        Session() as session,
-        session.stream("GET", server.url("/")) as answer,
+        worlds.make(name) as world,
+        world.client() as client,
+        client.stream("GET", server.url("/")) as answer,
     ):
-        pieces = [answer.read(size) for size in sizes]
-        assert [len(piece) for piece in pieces][:1] == [min(size, len(text)) for size in sizes][:1]
-        pieces += [answer.read()] if rest == "read" else list(getattr(answer, f"iter_{rest}")())
-    assert b"".join(pieces) == text
+        got = b""
+        for how, size in readers:
+            if how == "read":
+                piece = world.run(getattr(answer, world.method("read"))(size))
+                assert len(piece) <= size
+            elif len(got) == len(text):  # to iterate over what is gone is an error
+                continue
+            else:
+                piece = first_of(world, getattr(answer, world.method(f"iter_{how}"))(None))
+            assert piece or size == 0 or len(got) == len(text)
+            got += piece
+        if rest == "read" or len(got) == len(text):
+            got += client.read(answer)
+        else:
+            got += b"".join(client.pieces(answer, rest))
+    assert got == text
 
 
 # -- requests
@@ -275,8 +343,6 @@ def test_a_body_is_sent_encoded(world: World, serve: Any, coding: str, streamed:
 
 
 def test_an_async_body_is_sent_encoded(serve: Any) -> None:
-    from support import world as worlds
-
     async def body() -> Any:
         yield TEXT[:1000]
         yield TEXT[1000:]

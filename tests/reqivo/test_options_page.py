@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from docs.pages import ROOT
 from reqivo import Limits, Retry, Session, Timeout
 from reqivo_core.options import ALIASES, BUILDING_OPTIONS, RequestOptions, SessionOptions
+from reqivo_ws import Deflate, WebSocket
+from reqivo_ws.base_websocket import WebSocketOptions
 
 SECTIONS = re.split(r"^## ", (ROOT / "docs" / "options.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+)` \| (?:`(.*?)`)? \|", re.MULTILINE)
@@ -51,6 +54,26 @@ def test_the_default_of_a_session_changes_nothing(name: str) -> None:
         assert plain._route == given._route
         assert plain._default_encoding == given._default_encoding
         assert dict(plain.cookies) == dict(given.cookies)
+
+
+def test_every_option_of_websockets_is_there() -> None:
+    assert table("WebSockets").keys() == set(WebSocketOptions.__annotations__)
+
+
+@pytest.mark.parametrize("name", sorted(WebSocketOptions.__annotations__))
+def test_the_default_of_a_websocket_changes_nothing(name: str) -> None:
+    written = table("WebSockets")[name]
+    given: Any = {name: eval(written)} if written else {}
+    plain, changed = WebSocket("ws://x/"), WebSocket("ws://x/", **given)
+    for attribute in ("_target", "_settings", "_is_reconnecting", "_owns_session"):
+        assert getattr(plain, attribute) == getattr(changed, attribute)
+    for attribute in ("_on_reconnect", "_backoff._delay", "_backoff._max_attempts"):
+        look = attrgetter(f"_reconnector.{attribute}")
+        assert look(plain) == look(changed)
+
+
+def test_deflate() -> None:
+    assert table("Deflate") == {field.name: repr(field.default) for field in dataclasses.fields(Deflate)}
 
 
 def test_limits() -> None:

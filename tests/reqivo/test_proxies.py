@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
-from reqivo import CertificateError, ConnectTimeout, ProxyError, TotalTimeout
+from reqivo import CertificateError, ConnectTimeout, InvalidURL, Proxy, ProxyError, TotalTimeout
 from support.certs import Authority
 from support.messages import response
-from support.scripted import answers
+from support.scripted import Peer, answers
 from support.servers import AsgiServer
 from support.world import World
 
@@ -18,28 +19,40 @@ AUTH = ("me", "s3cr3t")
 SURPLUS = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"\x16\x03\x03\x00\x02", b"x"]
 
 
+def trusted(proxy: Any, authority: Authority) -> Proxy:
+    """A proxy and whom to trust of its kind, which is not said by what is trusted of origins."""
+    return Proxy.of(proxy.proxy_url, verify=str(authority.path))
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["http-proxy", "https-proxy"])
 @pytest.mark.parametrize("http2", [False, None], ids=["http11", "any"])
 def test_a_tunnel_is_made_once_and_used_again(
     world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, secure: bool, http2: Any
 ) -> None:
     proxy = make_proxy(tls=authority.server_context() if secure else None, auth=AUTH)
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path), http2=http2) as client:
+    with world.client(proxy=trusted(proxy, authority), verify=str(authority.path), http2=http2) as client:
         for nonce in ("1", "2"):
             assert client.json(client.get(tls_server.url(f"/echo/{nonce}")))["nonce"] == nonce
     assert [seen.method for seen in proxy.requests] == ["CONNECT"]
     assert proxy.requests[0].all("proxy-authorization") == [SECRET]
 
 
+@pytest.fixture(params=["http-proxy", "https-proxy"])
+def proxy_tls(request: pytest.FixtureRequest, authority: Authority) -> Any:
+    """How the proxy is spoken to."""
+    return authority.server_context() if request.param == "https-proxy" else None
+
+
 @pytest.mark.parametrize("extra", SURPLUS)
 def test_octets_that_come_with_the_tunnel_are_an_error(
-    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, extra: bytes
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, proxy_tls: Any, extra: bytes
 ) -> None:
-    proxy = make_proxy(extra=extra)
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
-        with pytest.raises(ProxyError):
+    proxy = make_proxy(extra=extra, tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority), verify=str(authority.path)) as client:
+        with pytest.raises(ProxyError, match="into the tunnel"):
             client.get(tls_server.url("/echo/1"))
         assert client.session.pool.active == 0
+        assert client.get(tls_server.url("/echo/2"), proxy=None).status_code == 200
 
 
 REFUSALS = [
@@ -53,10 +66,10 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("status", "headers"), REFUSALS)
 def test_a_refused_tunnel_is_the_proxys_answer_not_the_origins(
-    world: World, make_proxy: Any, status: int, headers: Any
+    world: World, make_proxy: Any, authority: Authority, proxy_tls: Any, status: int, headers: Any
 ) -> None:
-    proxy = make_proxy(refuse=response(status, b"a login page", headers))
-    with world.client(proxy=proxy.proxy_url) as client:
+    proxy = make_proxy(refuse=response(status, b"a login page", headers), tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority)) as client:
         with pytest.raises(ProxyError, match=str(status)) as caught:
             client.get("https://example.com/")
         assert (caught.value.status, caught.value.phase, client.session.pool.active) == (status, "proxy", 0)
@@ -165,22 +178,72 @@ def test_a_proxy_given_for_one_request_serves_no_other(world: World, make_proxy:
     assert len(proxy.requests) == 1
 
 
-def test_the_proxys_certificate_is_judged_for_itself(
+def test_a_proxys_certificate_is_judged_for_itself(
     world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority
 ) -> None:
+    """Whatever is trusted of origins: nothing at all has to be right there, and yet it has to be here."""
     proxy = make_proxy(tls=authority.wrong_host().server_context())
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
-        with pytest.raises((CertificateError, ProxyError)):
-            client.get(tls_server.url("/echo/1"))
+    for verify in (str(authority.path), False, authority.client_context()):
+        with world.client(proxy=proxy.proxy_url, verify=verify) as client:
+            for url in (tls_server.url("/echo/1"), "http://example.com/"):
+                with pytest.raises(CertificateError, match=r"proxy https://.* Proxy\.of\(url, verify=…\)"):
+                    client.get(url)
+                with pytest.raises(CertificateError):
+                    client.get(url, verify=False)
+    with world.client(proxy=trusted(proxy, authority)) as client, pytest.raises(CertificateError, match="elsewhere"):
+        client.get(tls_server.url("/echo/1"))
     assert proxy.requests == []
 
 
-def test_the_origins_certificate_is_judged_behind_a_proxy(
-    world: World, make_proxy: Any, serve: Any, authority: Authority
+@pytest.mark.parametrize("way", ["proxy", "environment"])
+def test_an_origins_certificate_is_judged_behind_a_proxy(
+    world: World, make_proxy: Any, serve: Any, authority: Authority, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(lambda peer: peer.expect_close(), tls=authority.wrong_host().server_context())
-    proxy = make_proxy({"example.com": server.address}, tls=authority.server_context())
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
-        with pytest.raises(CertificateError):
+    proxy = make_proxy({"example.com": server.address}, tls=authority.untrusted().server_context())
+    options: dict[str, Any] = {"proxy": Proxy.of(proxy.proxy_url, verify=False)}
+    if way == "environment":
+        proxy = make_proxy({"example.com": server.address}, tls=authority.server_context())
+        monkeypatch.setenv("HTTPS_PROXY", proxy.proxy_url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+        options = {}
+    with world.client(**options) as client, pytest.raises(CertificateError, match=r"certificate of example\.com"):
+        client.get("https://example.com/")
+    assert (len(proxy.tunnels), server.requests) == (1, [])
+
+
+def test_a_client_certificate_is_shown_to_whom_it_is_meant_for(world: World, serve: Any, authority: Authority) -> None:
+    shown: list[bytes | None] = []
+
+    def script(peer: Peer) -> None:
+        shown.append(peer.client_certificate)
+        peer.expect_request()
+        peer.send(response(502))
+
+    context = authority.issue().server_context(client_ca=authority.path)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    server = serve(script, tls=context)
+    mine = authority.client()
+    cert = (str(mine.path), str(mine.key))
+    for of_origin, of_proxy in ((cert, None), (None, cert)):
+        proxy = Proxy.of(server.url(""), verify=str(authority.path), cert=of_proxy)
+        with world.client(proxy=proxy, cert=of_origin) as client, pytest.raises(ProxyError, match="502"):
             client.get("https://example.com/")
-    assert server.requests == []
+    assert [certificate is not None for certificate in shown] == [False, True]
+
+
+def test_what_only_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
+    server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
+    described = Proxy.of(proxy.proxy_url, headers={"X-Tenant": "t"})
+    assert "s3cr3t" not in repr(described)
+    with world.client(proxy=described, verify=str(authority.path)) as client:
+        assert client.get("https://example.com/").status_code == 200
+    assert (proxy.requests[0].header("x-tenant"), server.requests[0].header("x-tenant")) == ("t", "")
+    assert proxy.requests[0].all("proxy-authorization") == [SECRET]
+
+
+@pytest.mark.parametrize("url", ["http://a/path", "http://a?b", "", "http://"])
+def test_what_is_no_proxy(url: str) -> None:
+    with pytest.raises(InvalidURL):
+        Proxy.of(url)

@@ -1,40 +1,62 @@
-"""Public suffixes: the list's own test data, and what servers cannot make a session's jar believe (D8)."""
+"""Public suffixes: the list's own cases, and what servers cannot make a session's jar believe (D8)."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from importlib.resources import files
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
-from reqivo import CookieJar, Session
+from reqivo import CookieJar, InvalidURL, Session
 from reqivo.public_suffixes import is_public_suffix
 from reqivo_core import URL
+from support.http_state import CASES, DAY, RESULT, SOURCE
 from support.messages import response
-from support.scripted import answers
+from support.public_suffixes import PUBLIC, REGISTRABLE, UNLISTED, WITH_A_DOT
+from support.scripted import Peer, answers
 from support.world import World
 
-CHECK = re.compile(r"^checkPublicSuffix\('([^']+)', (?:'([^']+)'|null)\);", re.MULTILINE)
-CASES = [
-    (domain.lower(), registrable.lower())
-    for domain, registrable in CHECK.findall(files("publicsuffixlist").joinpath("test_psl.txt").read_text("utf-8"))
-    if not domain.startswith(".")
-]
+BELONGING = [(domain, registrable) for registrable, domains in REGISTRABLE.items() for domain in domains]
 
 
-def test_the_data_is_there() -> None:
-    assert len(CASES) > 70
+def test_the_cases_are_all_there() -> None:
+    assert len(BELONGING) + len(PUBLIC) + len(WITH_A_DOT) + len(UNLISTED) + len(["no domain at all"]) == 82
 
 
-@pytest.mark.parametrize(("domain", "registrable"), CASES)
-def test_the_lists_own_cases(domain: str, registrable: str) -> None:
-    assert is_public_suffix(domain) == (registrable == "")
-    if registrable:
-        assert not is_public_suffix(registrable)
-        assert is_public_suffix(registrable.partition(".")[2])
+@pytest.mark.parametrize(("domain", "registrable"), BELONGING)
+def test_a_registrable_domain_is_as_far_as_a_cookie_gets(domain: str, registrable: str) -> None:
+    url, owner = f"http://{domain}/", URL(f"http://{registrable}/").host
+    assert stored(url, f"a=b; Domain={owner}", jar()) == [(owner, False)]
+    assert stored(url, f"a=b; Domain={owner.partition('.')[2]}", jar()) == []
+    assert not is_public_suffix(registrable)
+    assert is_public_suffix(registrable.partition(".")[2])
+
+
+@pytest.mark.parametrize("domain", PUBLIC)
+def test_nobody_speaks_for_a_public_suffix(domain: str) -> None:
+    url = URL(f"http://below.{domain}/")
+    suffix = url.host.partition(".")[2]
+    assert stored(str(url), f"a=b; Domain={suffix}", jar()) == []
+    assert stored(str(url), f"a=b; Domain=.{suffix}", jar()) == []
+    assert stored(f"http://{suffix}/", f"a=b; Domain={suffix}", jar()) == [(suffix, True)]
+
+
+@pytest.mark.parametrize("domain", WITH_A_DOT)
+def test_no_host_begins_with_a_dot(domain: str) -> None:
+    with pytest.raises(InvalidURL):
+        URL(f"http://{domain}/")
+
+
+@pytest.mark.parametrize("domain", UNLISTED)
+def test_an_unknown_top_level_name_is_a_suffix_like_any(domain: str) -> None:
+    """The list's own cases have nobody own these; but its rule for what it does not name is ``*``."""
+    assert is_public_suffix(domain) == (domain == "local")
+
+
+def test_no_domain_at_all_is_the_hosts_own() -> None:
+    assert stored("http://example.com/", "a=b; Domain=", jar()) == [("example.com", True)]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +118,37 @@ def test_sessions_know_the_list(world: World, serve: Any) -> None:
         client.get(f"http://www.example.co.uk:{server.port}/")
         client.get(f"http://shop.example.co.uk:{server.port}/")
     assert server.requests[1].header("cookie") == "fine=1"
+
+
+def test_what_a_jar_makes_of_a_line_a_session_makes_of_it_too(world: World, serve: Any) -> None:
+    """The cases of the HTTP State working group, over the wire: what they set and what is sent."""
+    fit = {name: case for name, case in CASES.items() if all(line.isprintable() for line in case[0])}
+
+    def script(peer: Peer) -> None:
+        while True:
+            name = peer.expect_request().target.partition("?")[2]
+            lines = [("Set-Cookie", line.encode().decode("latin-1")) for line in fit[name][0]] if name else []
+            peer.send(response(200, b"", lines))
+
+    server = serve(script)
+    sent = []
+    with world.client(resolve={"*": "127.0.0.1"}) as client:
+        session_jar = client.session.cookies
+        session_jar._now = lambda: DAY
+        for name, (_, target, _) in fit.items():
+            client.get(f"{SOURCE}?{name}".replace("8888", str(server.port)))
+            client.get(urljoin(RESULT, target).replace("8888", str(server.port)))
+            sent.append(server.requests[-1].header("cookie") or None)
+            session_jar.clear()
+    assert len(fit) == 217
+    assert sent == [alone(*case) for case in fit.values()]
+
+
+def alone(lines: list[str], target: str, _: str | None) -> str | None:
+    """What a jar without a session sends."""
+    kept = CookieJar(now=lambda: DAY, is_public_suffix=is_public_suffix)
+    kept.extract(URL(SOURCE), [line.encode().decode("latin-1") for line in lines])
+    return kept.header_for(URL(urljoin(RESULT, target)))
 
 
 def test_the_list_is_not_read_before_a_cookie_names_a_domain() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import reqivo
 from reqivo import (
     BasicAuth,
     BearerAuth,
@@ -20,8 +22,10 @@ from reqivo import (
     Request,
     RequestError,
     Session,
+    Timeout,
     hookimpl,
 )
+from reqivo.curl import curl_command
 from support.messages import response
 from support.scripted import Peer, answers
 from support.world import World
@@ -86,6 +90,9 @@ def test_no_failure_tells_a_secret(world: World, serve: Any, failure: str, caplo
         with pytest.raises(RequestError) as caught:
             client.read(client.get(url, timeout=5))
         shown = [told(caught.value), repr(client.session), repr(client.session.pool), repr(client.session.cookies)]
+    assert str(caught.value).startswith(f"GET {server.url('/')}: ")
+    assert caught.value.request is not None
+    shown.append(curl_command(caught.value.request))
     assert ear.heard and server.requests[0].header("authorization") == f"Bearer {SECRET}"
     assert SECRET not in "\n".join([*shown, *ear.heard, caplog.text])
 
@@ -97,6 +104,7 @@ def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
     with world.client(plugins=[ear], proxy=proxy) as client:
         with pytest.raises(RequestError) as caught:
             client.get(f"https://user:{SECRET}@example.com/")
+        assert str(caught.value).startswith("GET https://example.com/: ")
         assert SECRET not in "\n".join([told(caught.value), repr(client.session), *ear.heard])
     assert ear.heard
 
@@ -119,6 +127,17 @@ def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
 def test_no_repr_shows_a_secret(thing: Callable[[], Any]) -> None:
     made = thing()
     assert SECRET not in repr(made) and SECRET not in str(made)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AUTHORIZATION", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Private-Token", "X-Vault-Token"]
+    + ["X-Client-Secret", "X-Password", "ApiKey", "X-Amz-Security-Token", "X-Auth-Key"],
+)
+def test_fields_that_hold_credentials_are_known_by_their_names(name: str) -> None:
+    request = reqivo.Request("GET", "http://a/", headers={name: SECRET, "WWW-Authenticate": "Basic", "Accept": "b/c"})
+    for text in (repr(request.headers), request.curl()):
+        assert SECRET not in text and "***" in text and "b/c" in text and "Basic" in text
 
 
 @pytest.mark.parametrize(
@@ -148,3 +167,50 @@ def test_octets_of_servers_are_escaped_and_cut(world: World, serve: Any, poison:
                 client.read(client.get(server.url("/")))
             message = str(caught.value)
             assert message.replace("…", "").isascii() and message.isprintable() and len(message) < 600
+
+
+# -- every error says what was tried
+
+STALLED = Timeout(timeout=5, read=0.1)
+TRIED: dict[type[RequestError], tuple[Callable[[Peer], Any], dict[str, Any]]] = {
+    reqivo.ReadTimeout: (lambda peer: (peer.expect_request(), peer.expect_close()), {"timeout": STALLED}),
+    reqivo.TotalTimeout: (lambda peer: (peer.expect_request(), peer.expect_close()), {"timeout": 0.1}),
+    reqivo.ServerDisconnected: (FAILURES["disconnected"], {}),
+    reqivo.IncompleteBody: (cut, {}),
+    reqivo.RemoteProtocolError: (FAILURES["garbage"], {}),
+    reqivo.HeadersTooLarge: (answers(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 201 + b"\r\n"), {}),
+    reqivo.DecodeError: (FAILURES["coding"], {}),
+    reqivo.BodyTooLarge: (answers(response(200, b"x" * 100)), {"limits": {"max_body": 10}}),
+    reqivo.UnsafeRedirect: (FAILURES["unsafe"], {}),
+    reqivo.RedirectLoopError: (answers(response(302, headers=[("Location", "/a?b=c")])), {}),
+    reqivo.TooManyRedirects: (FAILURES["loop"], {"max_redirects": 0}),
+    reqivo.HTTPStatusError: (FAILURES["status"], {}),
+    reqivo.InvalidRequest: (FAILURES["status"], {"headers": {"Content-Length": "x"}, "body": b"a"}),
+    reqivo.TlsError: (lambda peer: (peer.receive(), peer.send(b"no TLS")), {"scheme": "https"}),
+    reqivo.ProxyError: (FAILURES["disconnected"], {"proxy": "http://127.0.0.1:1"}),
+    reqivo.UnsupportedProtocol: (FAILURES["status"], {"scheme": "gopher"}),
+    reqivo.DNSError: (FAILURES["status"], {"host": "no-such-host.invalid"}),
+}
+
+
+@pytest.mark.parametrize("kind", TRIED, ids=lambda kind: kind.__name__)
+def test_every_error_says_what_was_tried(world: World, serve: Any, kind: type[RequestError]) -> None:
+    script, options = TRIED[kind]
+    server = serve(script)
+    options = {"body": b"x", **options}
+    url = server.url("/a?b=c", host=options.pop("host", None), scheme=options.pop("scheme", None))
+    with world.client(raise_for_status=True, trust_env=False) as client:
+        expected: Any = (kind, reqivo.ConnectError) if kind is reqivo.ProxyError else kind
+        with pytest.raises(expected) as caught:
+            client.read(client.put(url, **options))
+    message = str(caught.value)
+    assert message.startswith(f"PUT {url}: ")
+    assert message.count("PUT ") == 1
+    assert caught.value.phase
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.phase) == (message, caught.value.phase)
+
+
+def test_a_long_url_is_cut() -> None:
+    error = RequestError("it broke", request=Request("GET", "http://a/" + "b" * 5000))
+    assert len(str(error)) < 250 and str(error).endswith("b…: it broke")

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,75 @@ def test_a_child_keeps_its_hands_off_a_response_of_its_parent(serve: Serve, auth
             assert response.read() == b"a" * 29999 + b"b" * 30000
         assert session.get(server.url("/next")).content == FOLLOW_UP
     assert server.connections == 1
+
+
+ECHO = """
+import ssl, sys
+from support.scripted import ScriptedServer
+
+def echo(peer):
+    while True:
+        peer.respond(200, f"{peer.index} {peer.expect_request().target}".encode())
+
+tls = None
+if sys.argv[1:]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[1])
+with ScriptedServer(echo, tls=tls) as server:
+    print(server.url(""), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["plain", "tls"])
+def echo_process(request: pytest.FixtureRequest, authority: Authority) -> Iterator[str]:
+    """The URL of a server in a process of its own: OpenSSL's locks in its threads would be beyond our reach."""
+    certificate = [str(authority.issue().combined)] if request.param == "tls" else []
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", ECHO, *certificate],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate()
+
+
+def test_forks_beside_busy_threads(echo_process: str, authority: Authority) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    with Session(timeout=5, verify=str(authority.path), cookies={"a": "b"}) as session:
+
+        def work(name: int) -> None:
+            number = 0
+            try:
+                while not stop.is_set():
+                    number += 1
+                    target = f"/{name}/{number}"
+                    connection = {"Connection": "close"} if number % 3 == 0 else {}
+                    text = session.get(echo_process + target, headers=connection).text
+                    assert text.endswith(f" {target}")
+            except BaseException as error:
+                failures.append(error)
+
+        def child() -> str:
+            return ",".join(session.get(f"{echo_process}/child/{number}").text.partition(" ")[2] for number in range(2))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            said = [in_child(child) for _ in range(8)]
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(10)
+    assert said == ["/child/0,/child/1"] * 8
+    assert not failures
 
 
 def test_an_async_session_in_a_child(serve: Serve) -> None:

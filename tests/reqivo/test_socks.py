@@ -1,12 +1,7 @@
-"""SOCKS5 proxies: a scripted one that breaks the rules, and a real one."""
+"""SOCKS5 proxies, by a scripted one that also breaks the rules; real ones are in test_real_proxies.py."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -143,7 +138,7 @@ def test_a_host_name_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize(("timeout", "error"), [((0.05, None), ConnectTimeout), (0.05, (ConnectTimeout, TotalTimeout))])
 def test_a_silent_proxy_is_given_up(world: World, timeout: Any, error: Any) -> None:
-    with SocksServer(stall=True) as proxy, world.client(proxy=url_of(proxy), timeout=timeout) as client:
+    with SocksServer(stall="greeting") as proxy, world.client(proxy=url_of(proxy), timeout=timeout) as client:
         with pytest.raises(error):
             client.get("http://example.com/")
         assert client.session.pool.active == 0
@@ -164,31 +159,3 @@ def test_a_guard_judges_what_the_proxy_is_asked_for(world: World) -> None:
         with world.client(**options) as client, pytest.raises(AddressRefused, match=r"10\.0\.0\.1"):
             client.get("http://example.com/")
     assert proxy.targets == []
-
-
-@pytest.fixture(scope="module")
-def real_proxy() -> Iterator[int]:
-    pytest.importorskip("pproxy")
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    listen = f"socks5://127.0.0.1:{port}#me:secret"
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "pproxy", "-l", listen],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if process.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)  # the program has no other way to say that it listens
-        yield port
-        process.terminate()
-
-
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_a_real_proxy(world: World, real_proxy: int, plain_server: AsgiServer, scheme: str) -> None:
-    with world.client(proxy=f"{scheme}://me:secret@127.0.0.1:{real_proxy}") as client:
-        for nonce in ("1", "2"):
-            url = plain_server.url(f"/echo/{nonce}").replace("127.0.0.1", "localhost")
-            assert client.json(client.get(url))["nonce"] == nonce

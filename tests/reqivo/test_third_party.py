@@ -238,7 +238,9 @@ def test_disabling_keeps_out_those_named() -> None:
     assert not {"demo-echo", "demo-extras"} & set(names)
     assert {"demo-frames", "http11", "reqivo"} <= set(names)
     assert told == []
-    assert echo == ("no installed transport serves echo:// URLs; install a plugin whose transport serves echo://")
+    assert echo == (
+        "POST echo://x/: no installed transport serves echo:// URLs; install a plugin whose transport serves echo://"
+    )
     assert http == "ConnectError"
 
 

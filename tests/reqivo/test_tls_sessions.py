@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import reqivo
-from reqivo import CertificateError, TlsError
+from reqivo import CertificateError, InvalidRequest, Proxy, TlsConfig, TlsError
+from reqivo_core.runtime.tls_contexts import _make_context
 from support.certs import Authority, Certificate
 from support.fixtures import MakeProxy, Serve
 from support.scenarios import FOLLOW_UP, ok, serve_on
 from support.scripted import Peer
+from support.socks import SocksServer
 from support.world import World
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -32,7 +36,7 @@ BAD: dict[str, tuple[Callable[[Authority], Certificate], str]] = {
 }
 
 
-@pytest.mark.parametrize("by", ["name", "address", "tunnel"])
+@pytest.mark.parametrize("by", ["name", "address", "http2", "tunnel", "secure proxy", "SOCKS"])
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_certificates(
     world: World, serve: Serve, make_proxy: MakeProxy, authority: Authority, kind: str, by: str
@@ -40,12 +44,18 @@ def test_bad_certificates(
     make, reason = BAD[kind]
     server = serve(serve_on, tls=make(authority).server_context())
     options: dict[str, Any] = {"verify": str(authority.path), "timeout": 5, "resolve": {"localhost": "127.0.0.1"}}
+    proxies = contextlib.ExitStack()
     if by == "tunnel":
         options["proxy"] = make_proxy().url()
+    elif by == "secure proxy":
+        proxy = make_proxy(tls=authority.server_context())
+        options["proxy"] = Proxy.of(proxy.url(), verify=str(authority.path))
+    elif by == "SOCKS":
+        options["proxy"] = f"socks5h://127.0.0.1:{proxies.enter_context(SocksServer()).port}"
+    elif by == "http2":
+        options["http2"] = True
     host = "127.0.0.1" if by == "address" else "localhost"
-    if kind == "an address as a name" and by != "address":
-        host = "localhost"
-    with world.client(**options) as client:
+    with proxies, world.client(**options) as client:
         for _ in range(2):
             with pytest.raises(CertificateError, match=reason) as caught:
                 client.get(f"https://{host}:{server.port}/secret", headers={"Authorization": "secret"})
@@ -107,6 +117,18 @@ def test_a_client_certificate_is_no_other_calls_business(world: World, serve: Se
     assert seen == [True, False, True, False]
 
 
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_certificates_of_websockets(world: World, serve: Serve, authority: Authority, kind: str) -> None:  # C1
+    make, reason = BAD[kind]
+    server = serve(serve_on, tls=make(authority).server_context())
+    with world.client(verify=str(authority.path), timeout=5) as client:
+        socket = client.session.websocket(server.url("/", scheme="wss"))
+        with pytest.raises(CertificateError, match=reason), world.entered(socket):
+            pass
+        assert client.session.pool.counts == (0, 0, 0)
+    assert server.requests == []
+
+
 NOT_TLS = {
     "plain HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     "garbage": b"\x00\x01\x02garbage",
@@ -166,9 +188,126 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
 
 
 def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, authority: Authority) -> None:
-    server = serve(serve_on, tls=authority.server_context())
-    with world.client(timeout=5, verify=str(authority.path)) as client:
-        for _ in range(3):
-            client.read(client.get(server.url("/"), headers={"Connection": "close"}))
-    assert server.connections == 3
+    resumed: list[bool] = []
+
+    def script(peer: Peer) -> None:
+        resumed.append(peer.was_resumed)
+        serve_on(peer)
+
+    server = serve(script, tls=authority.server_context())
+    once = {"Connection": "close"}
+    trusted, strict = str(authority.path), TlsConfig(str(authority.path), minimum_version="TLSv1.3")
+    mine = authority.client()
+    with world.client(timeout=5, verify=trusted) as client:
+        for options in [
+            {},
+            {},
+            {"verify": False},
+            {"verify": False},
+            {"verify": strict},
+            {"verify": strict},
+            {"cert": str(mine.combined)},
+            {"cert": str(mine.combined)},
+            {},
+        ]:
+            client.read(client.get(server.url("/"), headers=once, **options))
+    assert resumed == [False, True] * 4 + [True]
     assert not server.tls_errors
+
+
+# -- C2: whatever one call says of TLS
+
+
+def test_another_authority(world: World, serve: Serve, authority: Authority) -> None:
+    server = serve(serve_on, tls=authority.server_context())
+    with world.client(timeout=5) as client:
+        for _ in range(2):
+            assert client.read(client.get(server.url("/"), verify=str(authority.path))) == FOLLOW_UP
+            with pytest.raises(CertificateError):
+                client.get(server.url("/"))
+    assert len(server.requests) == 2
+
+
+def test_another_name(world: World, serve: Serve, authority: Authority) -> None:
+    names: list[str | None] = []
+
+    def script(peer: Peer) -> None:
+        names.append(peer.server_name)
+        serve_on(peer)
+
+    server = serve(script, tls=authority.server_context("inner.example"))
+    config = TlsConfig(str(authority.path), server_hostname="inner.example")
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        for _ in range(2):
+            assert client.read(client.get(server.url("/"), verify=config)) == FOLLOW_UP
+            with pytest.raises(CertificateError, match=r"127\.0\.0\.1.*inner\.example"):
+                client.get(server.url("/"))
+    assert names == ["inner.example"]
+
+
+def test_a_minimum_version(world: World, serve: Serve, authority: Authority) -> None:
+    old = serve(serve_on, tls=authority.issue().server_context(maximum_version=ssl.TLSVersion.TLSv1_2))
+    strict = TlsConfig(str(authority.path), minimum_version="TLSv1.3")
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        for _ in range(2):
+            assert client.read(client.get(old.url("/"))) == FOLLOW_UP
+            with pytest.raises(TlsError, match="version"):
+                client.get(old.url("/"), verify=strict)
+    with world.client(timeout=5, verify=strict) as client:
+        with pytest.raises(TlsError, match="version"):
+            client.get(old.url("/"), cert=str(authority.client().combined))
+        with pytest.raises(InvalidRequest, match=r"give 'TLSv1\.2' or 'TLSv1\.3'"):
+            client.get(old.url("/"), verify=TlsConfig(minimum_version="SSLv3"))
+    assert len(old.requests) == 2
+
+
+def test_a_call_can_do_without_the_sessions_certificate(world: World, serve: Serve, authority: Authority) -> None:
+    shown: list[bool] = []
+
+    def script(peer: Peer) -> None:
+        shown.append(peer.client_certificate is not None)
+        serve_on(peer)
+
+    context = authority.issue().server_context(client_ca=authority.path)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    server = serve(script, tls=context)
+    with world.client(timeout=5, verify=str(authority.path), cert=str(authority.client().combined)) as client:
+        client.get(server.url("/"))
+        client.get(server.url("/"), cert=None)
+        client.get(server.url("/"))
+    assert shown == [True, False]
+
+
+# -- the system and the environment
+
+
+def test_the_systems_authorities(
+    world: World, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Linux, truststore asks OpenSSL for them, which looks into SSL_CERT_FILE first."""
+    pytest.importorskip("truststore")
+    good, bad = (serve(serve_on, tls=made.server_context()) for made in (authority.issue(), authority.wrong_host()))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with world.client(timeout=5, verify="system") as client, pytest.raises(CertificateError):
+        client.get(good.url("/"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    _make_context.cache_clear()
+    with world.client(timeout=5, verify="system") as client:
+        assert client.read(client.get(good.url("/"))) == FOLLOW_UP
+        with pytest.raises(CertificateError):
+            client.get(bad.url("/"))
+    assert bad.requests == []
+
+
+def test_the_keys_are_logged_where_the_environment_says(
+    world: World, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = serve(serve_on, tls=authority.server_context())
+    log = tmp_path / "keys"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
+    with world.client(timeout=5, verify=str(authority.path), trust_env=False) as client:
+        client.get(server.url("/"))
+    assert not log.exists()
+    with world.client(timeout=5, verify=str(authority.path)) as client:
+        client.get(server.url("/"))
+    assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()

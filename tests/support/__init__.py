@@ -11,6 +11,7 @@
 ``certs``          an authority, good certificates and bad ones
 ``leaks``          the check that nothing was left behind; ``ownership`` says what is the servers'
 ``world``          one test for blocking and async sessions
+``http_state``     what browsers make of Set-Cookie, as data; ``public_suffixes`` who may register what
 ``scenarios``      what servers may do, as data, and the one way in which it is all run
 ================== ===================================================================================================
 

@@ -216,6 +216,11 @@ class Peer:
         """The client's certificate (DER), when the context demanded one."""
         return self._end.peer_certificate if isinstance(self._end, TlsEnd) else None
 
+    @property
+    def was_resumed(self) -> bool:
+        """Whether the TLS session is one of an earlier connection."""
+        return isinstance(self._end, TlsEnd) and self._end.was_resumed
+
     def _record(self, request: Request) -> Request:
         self.requests.append(request)
         self.server.note_request(request)

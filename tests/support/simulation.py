@@ -126,6 +126,7 @@ class Simulation(Runtime):
     """
 
     name = "simulated"
+    cancelled = (Cancelled,)
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)

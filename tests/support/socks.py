@@ -23,7 +23,7 @@ class SocksServer(ThreadServer):
         reply: Octets with which to answer the request instead, before closing.
         extra: Octets to send in one piece with the success.
         bound: The address part of the success: kind, address, port.
-        stall: Never answer.
+        stall: What is never answered: the ``greeting``, the ``password`` or the ``request``.
 
     Attributes:
         targets: Kind of address and ``host:port`` of each request.
@@ -40,7 +40,7 @@ class SocksServer(ThreadServer):
         reply: bytes | None = None,
         extra: bytes = b"",
         bound: bytes = b"\x01\0\0\0\0\0\0",
-        stall: bool = False,
+        stall: str = "",
         timeout: float = PATIENCE,
     ) -> None:
         super().__init__("socks", timeout=timeout)
@@ -61,8 +61,7 @@ class SocksServer(ThreadServer):
         version, count = reader.exactly(2)
         methods = reader.exactly(count)
         assert version == 5
-        if self.stall:
-            self.halted.wait(self.timeout)
+        if self._is_stalled("greeting"):
             return
         wanted = 2 if self.auth else 0
         answer = self.method or bytes([5, wanted if wanted in methods else 255])
@@ -77,6 +76,8 @@ class SocksServer(ThreadServer):
         assert reader.exactly(1) == b"\x01"
         user, password = (reader.exactly(reader.exactly(1)[0]).decode() for _ in range(2))
         self.credentials.append((user, password))
+        if self._is_stalled("password"):
+            return False
         good = (user, password) == self.auth
         sock.sendall(self.verdict or (b"\x01\x00" if good else b"\x01\x01"))
         return good and self.verdict is None
@@ -90,6 +91,8 @@ class SocksServer(ThreadServer):
             host = str(ipaddress.ip_address(reader.exactly(4 if kind == 1 else 16)))
         port = int.from_bytes(reader.exactly(2), "big")
         self.targets.append(({1: "IPv4", 3: "name", 4: "IPv6"}[kind], f"{host}:{port}"))
+        if self._is_stalled("request"):
+            return
         if self.reply is not None:
             sock.sendall(self.reply)
             return
@@ -103,3 +106,9 @@ class SocksServer(ThreadServer):
             join(sock, origin)
         finally:
             self.release(origin)
+
+    def _is_stalled(self, step: str) -> bool:
+        """Hold the client up, if it is here."""
+        if self.stall == step:
+            self.halted.wait(self.timeout)
+        return self.stall == step

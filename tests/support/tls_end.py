@@ -55,6 +55,11 @@ class TlsEnd:
         """The client's certificate (DER)."""
         return self._tls.getpeercert(binary_form=True)
 
+    @property
+    def was_resumed(self) -> bool:
+        """Whether the client came back with a session of an earlier connection."""
+        return bool(self._tls.session_reused)
+
     def recv(self, size: int) -> bytes:
         """Return what has come, ``b""`` after the client's close_notify or FIN."""
         while True:

@@ -9,6 +9,7 @@ import pytest
 from reqivo_core.errors import (
     CertificateError,
     ConnectError,
+    ConnectionClosedError,
     ConnectTimeout,
     HandshakeError,
     InvalidURL,
@@ -58,6 +59,8 @@ def hung_up() -> HandshakeError:
         (HandshakeError("bad accept"), False),
         (CertificateError("expired"), False),
         (InvalidURL("no"), False),
+        (ConnectionClosedError("lost", code=1006), True),
+        (ConnectionClosedError("policy", code=1008), False),
     ],
 )
 def test_w24_what_may_pass_is_retried(error: Exception, expected: bool) -> None:

@@ -9,19 +9,14 @@ from typing import Any
 import pytest
 
 from reqivo_core.errors import (
-    ConnectionClosed,
     ConnectionClosedError,
-    ConnectionClosedOK,
     InvalidRequest,
-    MessageTooBig,
     ReadTimeout,
-    WriteTimeout,
 )
 from reqivo_ws import connection as connection_module
 from support.fixtures import Serve
 from support.frames import (
     BINARY,
-    CLOSE,
     CONTINUATION,
     PING,
     PONG,
@@ -35,72 +30,14 @@ from support.frames import (
     frame,
     text,
 )
-from support.scripted import Peer, ScriptedServer
+from support.scripted import Peer
 from support.sockets import Socket, connected, make
 from support.world import World
+from ws.scripts import Told, sending, ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 _DEFLATED_HELLO = b"\xf2\x48\xcd\xc9\xc9\x07\x00"
-
-
-def ws_url(server: ScriptedServer) -> str:
-    return "ws" + server.url("/").removeprefix("http")
-
-
-class Told:
-    """What a script found out, for the test to look at."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self.event = threading.Event()
-
-    def tell(self, value: Any) -> None:
-        self.values.append(value)
-        self.event.set()
-
-    @property
-    def value(self) -> Any:
-        assert self.event.wait(10)
-        return self.values[0]
-
-
-def sending(data: bytes, told: Told, deflate: bool = False) -> Any:
-    """A script that sends octets and tells what close frame comes back."""
-
-    def script(peer: Peer) -> None:
-        accept(peer, data, deflate=deflate)
-        told.tell(expect_close(peer))
-
-    return script
-
-
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        pytest.param(frame(TEXT, b"x", masked=True), 1002, id="w07 masked"),
-        pytest.param(frame(TEXT, b"x", rsv=RSV1), 1002, id="w07 RSV1"),
-        pytest.param(frame(3), 1002, id="w07 opcode"),
-        pytest.param(frame(PING, b"x" * 126), 1002, id="w08 long ping"),
-        pytest.param(frame(PING, b"", fin=False), 1002, id="w08 fragmented ping"),
-        pytest.param(frame(CONTINUATION, b"x"), 1002, id="w09 continuation"),
-        pytest.param(frame(TEXT, b"x", fin=False) + text("y"), 1002, id="w09 text amid"),
-        pytest.param(frame(TEXT, b"\xff"), 1007, id="w10 UTF-8"),
-        pytest.param(frame(TEXT, b"x\xffyz")[:-1], 1007, id="w10 UTF-8 amid"),
-        pytest.param(frame(CLOSE, b"\x03\xe8\xff"), 1007, id="w10 reason"),
-        pytest.param(frame(CLOSE, b"\x03"), 1002, id="w17 half a code"),
-        *[pytest.param(close_frame(code), 1002, id=f"w17 {code}") for code in (0, 999, 1004, 1005, 1006, 1015, 2999)],
-    ],
-)
-def test_j3_violations_fail_the_connection(world: World, serve: Serve, data: bytes, code: int) -> None:
-    told = Told()
-    with connected(world, ws_url(serve(sending(data, told))), compression=False) as ws:
-        with pytest.raises(ConnectionClosedError) as caught:
-            ws.recv()
-        assert caught.value.code == code == ws.close_code
-        assert told.value[0] == code
-        with pytest.raises(ConnectionClosedError):
-            ws.send("too late")
 
 
 def test_w09_control_frames_between_fragments_are_handled_at_once(world: World, serve: Serve) -> None:
@@ -115,44 +52,6 @@ def test_w09_control_frames_between_fragments_are_handled_at_once(world: World, 
     with connected(world, ws_url(serve(script))) as ws:
         assert ws.recv() == "ab"
         assert told.value == (PONG, b"amid")
-
-
-def test_w11_message_too_big(world: World, serve: Serve) -> None:
-    limit = 1000
-    told = Told()
-    data = frame(BINARY, b"x" * limit) + bytes([0x82, 127]) + (1 << 40).to_bytes(8, "big")
-    with connected(world, ws_url(serve(sending(data, told))), max_message_size=limit) as ws:
-        assert ws.recv() == b"x" * limit
-        for _ in range(2):
-            with pytest.raises(MessageTooBig, match="max_message_size is 1000"):
-                ws.recv()
-        assert told.value[0] == 1009
-        with pytest.raises(ConnectionClosedError) as caught:
-            ws.send("x")
-        assert caught.value.code == 1009
-
-
-@pytest.mark.parametrize("is_split", [False, True])
-def test_j1_bombs(world: World, serve: Serve, is_split: bool) -> None:
-    engine = zlib.compressobj(wbits=-15)
-    bomb = (engine.compress(bytes(20_000_000)) + engine.flush(zlib.Z_SYNC_FLUSH))[:-4]
-    data = frame(BINARY, bomb, rsv=RSV1)
-    if is_split:
-        data = frame(BINARY, bomb[:9000], fin=False, rsv=RSV1) + frame(CONTINUATION, bomb[9000:])
-    told = Told()
-    with connected(world, ws_url(serve(sending(data, told, True))), max_message_size=10**6) as ws:
-        with pytest.raises(MessageTooBig):
-            ws.recv()
-        assert told.value[0] == 1009
-
-
-def test_w12_j1_empty_fragments(world: World, serve: Serve) -> None:
-    told = Told()
-    data = frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 10_000
-    with connected(world, ws_url(serve(sending(data, told)))) as ws:
-        with pytest.raises(MessageTooBig, match="fragments"):
-            ws.recv()
-        assert told.value[0] == 1009
 
 
 def test_w13_compressed_and_plain_messages(world: World, serve: Serve) -> None:
@@ -180,26 +79,6 @@ def test_w13_garbage_is_invalid(world: World, serve: Serve) -> None:
         with pytest.raises(ConnectionClosedError):
             ws.recv()
         assert told.value[0] == 1007
-
-
-def test_w14_j5_a_flood_of_pings_is_answered_in_part(world: World, serve: Serve) -> None:
-    told = Told()
-
-    def script(peer: Peer) -> None:
-        accept(peer)
-        peer.send(b"".join(frame(PING, b"%d" % number) for number in range(100_000)) + text("after"))
-        pongs = []
-        while (got := expect_frame(peer)).opcode == PONG:
-            pongs.append(int(got.payload))
-        told.tell(pongs)
-        peer.send(close_frame(1000))
-
-    with connected(world, ws_url(serve(script))) as ws:
-        assert ws.recv() == "after"
-        ws.close()
-    assert told.value[-1] == 99_999
-    assert told.value == sorted(told.value)
-    assert len(told.value) < 60_000
 
 
 def test_w15_pings_are_answered_exactly_and_pongs_matched(world: World, serve: Serve) -> None:
@@ -286,90 +165,6 @@ def test_w16_a_slow_consumer_is_not_killed(world: World, serve: Serve) -> None:
         assert ws.recv() == "second"
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013, 1014, 3000, 4999])
-def test_w17_codes_are_echoed_and_told(world: World, serve: Serve, code: int) -> None:
-    told = Told()
-    reason = "r" * 123
-    with connected(world, ws_url(serve(sending(text("last") + close_frame(code, reason), told)))) as ws:
-        assert ws.recv() == "last"
-        kind = ConnectionClosedOK if code in (1000, 1001) else ConnectionClosedError
-        with pytest.raises(kind) as caught:
-            ws.recv()
-        assert (caught.value.code, caught.value.reason) == (code, reason) == (ws.close_code, ws.close_reason)
-        assert told.value == (code, reason)
-
-
-def test_w17_no_code_is_1005_and_answered_with_none(world: World, serve: Serve) -> None:
-    told = Told()
-    with connected(world, ws_url(serve(sending(close_frame(None), told)))) as ws:
-        with pytest.raises(ConnectionClosedOK):
-            ws.recv()
-        assert (ws.close_code, ws.close_reason, told.value) == (1005, "", (None, ""))
-
-
-def test_w18_both_sides_close_at_once_and_what_follows_is_ignored(world: World, serve: Serve) -> None:
-    told = Told()
-
-    def script(peer: Peer) -> None:
-        accept(peer)
-        expect_close(peer)
-        peer.send(text("drained") + frame(PING, b"not answered") + close_frame(4001, "mine"))
-        peer.send(close_frame(4002) + text("never seen"))
-        told.tell(peer.expect_close())
-
-    with connected(world, ws_url(serve(script)), close_timeout=5) as ws:
-        ws.close(4000, "ours")
-        assert (ws.close_code, ws.close_reason) == (4001, "mine")
-        assert told.value == b""
-        assert ws.recv() == "drained"
-        with pytest.raises(ConnectionClosedError):
-            ws.recv()
-
-
-def test_w18_what_comes_after_our_close_frame_is_bounded(world: World, serve: Serve) -> None:
-    def script(peer: Peer) -> None:
-        accept(peer)
-        expect_close(peer)
-        peer.send(text("x") * 1000 + close_frame())
-        peer.expect_close()
-
-    with connected(world, ws_url(serve(script))) as ws:
-        ws.close()
-        assert ws.messages() == ["x"] * 16
-        assert ws.close_code == 1000
-
-
-def test_w19_no_answer_to_our_close_frame(world: World, serve: Serve) -> None:
-    server = serve(lambda peer: (accept(peer), peer.expect_close()))
-    ws = make(world, ws_url(server), close_timeout=0.1)
-    ws.connect()
-    ws.close()
-    assert (ws.close_code, ws.is_open) == (1006, False)
-    server.wait_for_closed(1)
-
-
-def test_w19_a_reset_amid_a_message(world: World, serve: Serve) -> None:
-    def script(peer: Peer) -> None:
-        accept(peer, frame(BINARY, b"x" * 100)[:50])
-        expect_frame(peer)
-        peer.rst()
-
-    with connected(world, ws_url(serve(script))) as ws:
-        ws.send("now")
-        with pytest.raises(ConnectionClosedError) as caught:
-            ws.recv()
-        assert (caught.value.code, ws.close_code) == (1006, 1006)
-        assert caught.value.__cause__ is not None
-
-
-def test_w19_an_end_without_a_close_frame(world: World, serve: Serve) -> None:
-    with connected(world, ws_url(serve(lambda peer: (accept(peer, text("bye")), peer.fin())))) as ws:
-        assert ws.recv() == "bye"
-        with pytest.raises(ConnectionClosedError, match="without a close frame") as caught:
-            ws.messages()
-        assert caught.value.code == 1006
-
-
 def test_w20_timeouts_lose_nothing(world: World, serve: Serve) -> None:
     go = threading.Event()
 
@@ -386,53 +181,6 @@ def test_w20_timeouts_lose_nothing(world: World, serve: Serve) -> None:
         go.set()
         assert ws.recv(timeout=5) == "half"
         assert ws.recv(timeout=0) == "buffered"
-
-
-def test_w22_a_server_that_takes_nothing(world: World, serve: Serve) -> None:
-    server = serve(lambda peer: (accept(peer), peer.stop_reading()), receive_buffer=4096)
-    with connected(world, ws_url(server), timeout=0.3, compression=False, close_timeout=0.1) as ws:
-        with pytest.raises(WriteTimeout):
-            ws.send(bytes(30_000_000))
-        with pytest.raises(ConnectionClosedError):
-            ws.send("more")
-
-
-def test_w22_j7_a_slow_consumer_slows_the_producer_down(world: World, serve: Serve) -> None:
-    sent = []
-
-    def script(peer: Peer) -> None:
-        accept(peer)
-        for _ in range(3000):
-            peer.send(frame(BINARY, bytes(65536)))
-            sent.append(1)
-        answer_close(peer)
-
-    with connected(world, ws_url(serve(script))) as ws:
-        with pytest.raises(ReadTimeout, match="messages are waiting"):
-            ws.ping(timeout=0.5)
-        assert len(sent) < 1000
-        assert sum(len(ws.recv()) for _ in range(3000)) == 3000 * 65536
-
-
-def test_w23_after_the_end(world: World, serve: Serve) -> None:
-    told = Told()
-    data = text("one") + text("two") + close_frame(1001, "restart")
-    with connected(world, ws_url(serve(sending(data, told)))) as ws:
-        assert ws.messages() == ["one", "two"]
-        for action in (lambda: ws.send("x"), ws.ping, ws.recv):
-            with pytest.raises(ConnectionClosedOK, match="going away") as caught:
-                action()
-            assert caught.value.code == 1001
-
-
-def test_w27_close_codes_and_reasons_are_checked(world: World, serve: Serve) -> None:
-    with connected(world, ws_url(serve(lambda peer: (accept(peer), answer_close(peer))))) as ws:
-        for code in (999, 1005, 1006, 1015, 2000, 5000, "1000"):
-            with pytest.raises(InvalidRequest, match="close code"):
-                ws.close(code)
-        with pytest.raises(InvalidRequest, match="reason"):
-            ws.close(1000, "r" * 124)
-        assert ws.is_open
 
 
 def test_fragments_are_sent_and_received_one_by_one(world: World, serve: Serve) -> None:
@@ -521,20 +269,6 @@ def test_two_receivers_get_a_message_each(world: World, serve: Serve) -> None:
     with connected(world, ws_url(serve(script))) as ws:
         got = ws.together(lambda w: w.recv(), lambda w: w.recv(), lambda w: w.send("go"))
         assert sorted(got[:2]) == ["a", "b"]
-
-
-def test_close_wakes_whoever_receives(world: World, serve: Serve) -> None:
-    with connected(world, ws_url(serve(lambda peer: (accept(peer), answer_close(peer))))) as ws:
-        received, closed = ws.together(lambda w: w.recv(), lambda w: w.close(1000, "enough"))
-        assert isinstance(received, ConnectionClosedOK)
-        assert (closed, ws.close_code) == (None, 1000)
-
-
-def test_close_wakes_whoever_receives_even_if_the_server_does_not_answer(world: World, serve: Serve) -> None:
-    with connected(world, ws_url(serve(lambda peer: (accept(peer), peer.hold()))), close_timeout=0.1) as ws:
-        received, _ = ws.together(lambda w: w.recv(), lambda w: w.close())
-        assert isinstance(received, ConnectionClosed)
-        assert ws.close_code == 1006
 
 
 def test_a_ping_and_a_receiver_share_the_reading(world: World, serve: Serve) -> None:

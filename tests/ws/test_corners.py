@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
+from array import array
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 import trio
 
-from reqivo_core import AsyncSession, NetworkStream
+from reqivo_core import AsyncSession, NetworkStream, Session
 from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ReadTimeout, ReqivoError, WriteError
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
 from reqivo_ws.connection import Connection
 from reqivo_ws.settings import Settings
+from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import PING, accept, answer_close, close_frame, expect_close, expect_frame, frame, text
+from support.processes import run_in_child
 from support.scripted import Peer
-from support.servers import WebSocketsServer
+from support.servers import AsgiServer, WebSocketsServer
 from support.sockets import connected
 from support.world import World
-
-
-def ws_url(server: Any) -> str:
-    url: str = server.url("/")
-    return "ws" + url.removeprefix("http")
+from ws.scripts import ws_url
 
 
 class FakeStream(NetworkStream):
@@ -224,10 +224,10 @@ def test_a_reset_instead_of_the_end_after_closing(world: World, serve: Serve) ->
         assert ws.close_code in (1000, 1006)  # the reset may overtake the close frame
 
 
-def test_all_that_can_be_sent_and_offered(world: World, echo_server: WebSocketsServer) -> None:
+def test_w28_all_that_can_be_sent_and_offered(world: World, echo_server: WebSocketsServer) -> None:
     settings = Deflate(level=1, client_no_context_takeover=True, threshold=0)
     with connected(world, ws_url(echo_server), compression=settings, cookies={"a": "b"}) as ws:
-        for octets in (b"bytes", bytearray(b"bytearray"), memoryview(b"a view")[::2]):
+        for octets in (b"bytes", bytearray(b"bytearray"), memoryview(b"a view")[::2], array("H", [1, 2, 3])):
             ws.send(octets)
             assert ws.recv() == bytes(octets)
         ws.send("")
@@ -252,6 +252,28 @@ def test_w30_the_program_may_end_with_a_connection_open(echo_server: WebSocketsS
     program = programs[face].format(url=ws_url(echo_server))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "x\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("security", ["plain", "tls"])
+def test_w30_l1_a_forked_child_leaves_the_connection_to_its_parent(
+    plain_server: AsgiServer, tls_server: AsgiServer, authority: Authority, security: str
+) -> None:
+    server = plain_server if security == "plain" else tls_server
+
+    def in_the_child() -> None:
+        for action in (lambda: ws.send("the child's"), ws.recv):
+            with pytest.raises(ConnectionClosed):
+                action()
+        ws.close()
+
+    with Session(verify=str(authority.path)) as session, session.websocket(ws_url(server, "/ws/echo")) as ws:
+        ws.send("before")
+        assert ws.recv() == "before"
+        run_in_child(in_the_child)
+        ws.send("after")
+        assert ws.recv() == "after"
+    assert ws.close_code == 1000
 
 
 def test_a_third_world(echo_server: WebSocketsServer) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 from reqivo_core import AsyncSession, Session
 from reqivo_core.errors import ConnectionClosedError
-from reqivo_ws import AsyncWebSocket, WebSocket
+from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
 from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import CONTINUATION, PING, TEXT, accept, answer_close, expect_frame
@@ -23,13 +24,9 @@ from support.scripted import Peer
 from support.servers import AiohttpServer, AsgiServer, WebSocketsServer
 from support.sockets import connected, mixed
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.thorough
-
-
-def ws_url(server: Any, path: str = "/") -> str:
-    url: str = server.url(path)
-    return "ws" + url.removeprefix("http")
 
 
 async def _aiohttp_echo(request: web.Request) -> web.WebSocketResponse:
@@ -56,9 +53,29 @@ def test_a_thousand_messages_up_to_eight_mebibytes(
     world: World, echo_server: WebSocketsServer, compression: bool
 ) -> None:
     with connected(world, ws_url(echo_server), compression=compression) as ws:
+        assert ("sec-websocket-extensions" in ws.response.headers) is compression
         for message in mixed(1000, 8 * 2**20):
             ws.send(message)
             assert ws.recv() == message
+
+
+@pytest.mark.parametrize("server_forgets", [False, True])
+@pytest.mark.parametrize("client_forgets", [False, True])
+def test_w13_contexts_are_kept_or_forgotten_as_agreed(world: World, server_forgets: bool, client_forgets: bool) -> None:
+    agreed = ServerPerMessageDeflateFactory(
+        server_no_context_takeover=server_forgets, client_no_context_takeover=client_forgets
+    )
+    with WebSocketsServer(extensions=[agreed], compression=None) as server:
+        with connected(world, ws_url(server), compression=Deflate(threshold=0)) as ws:
+            said = ws.response.headers["sec-websocket-extensions"]
+            assert ("server_no_context_takeover" in said, "client_no_context_takeover" in said) == (
+                *(server_forgets, client_forgets),
+            )
+            for message in ["", "again and again", "again and again", b"\x00" * 5000, *mixed(30, 70_000)]:
+                ws.send(message)
+                assert ws.recv() == message
+            ws.send(["again ", "and ", "again"])
+            assert ws.recv() == "again and again"
 
 
 @pytest.mark.parametrize("codec", ["fast", "wsproto"])
@@ -92,13 +109,46 @@ def test_over_tls(world: World, authority: Authority) -> None:
             assert ws.recv() == message
 
 
-def test_one_thread_sends_and_another_receives(echo_server: WebSocketsServer) -> None:
+@pytest.mark.parametrize("where", ["HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2"])
+def test_one_thread_or_task_sends_and_another_receives(
+    world: World,
+    where: str,
+    echo_server: WebSocketsServer,
+    tls_server: AsgiServer,
+    h2_server: AsgiServer,
+    authority: Authority,
+) -> None:
+    if where == "HTTP/2":
+        pytest.importorskip("reqivo_http2", reason="this distribution is tested alone here")
+    urls = {
+        "HTTP/1.1": ws_url(echo_server),
+        "HTTP/1.1 over TLS": ws_url(tls_server, "/ws/echo"),
+        "HTTP/2": ws_url(h2_server, "/ws/echo"),
+    }
     messages = list(mixed(400, 2**20))
-    with WebSocket(ws_url(echo_server)) as ws, ThreadPoolExecutor(1) as executor:
-        received = executor.submit(lambda: [ws.recv() for _ in messages])
-        for message in messages:
-            ws.send(message)
-        assert received.result(60) == messages
+
+    def send_all(ws: Any) -> Any:
+        async def later() -> None:
+            for message in messages:
+                await ws.send(message)
+
+        def now() -> None:
+            for message in messages:
+                ws.send(message)
+
+        return later() if world.name == "async" else now()
+
+    def receive_all(ws: Any) -> Any:
+        async def later() -> list[Any]:
+            return [await ws.recv() for _ in messages]
+
+        return later() if world.name == "async" else [ws.recv() for _ in messages]
+
+    with connected(world, urls[where], verify=str(authority.path)) as ws:
+        assert ws.response.http_version == where.split()[0]
+        sent, received = ws.together(send_all, receive_all)
+    assert sent is None
+    assert received == messages
 
 
 def test_w21_twenty_threads_send_and_no_frames_mix(echo_server: WebSocketsServer) -> None:
@@ -255,6 +305,22 @@ def test_w31_a_stuck_connection_holds_up_no_other(serve: Serve, echo_server: Web
             return received
 
     assert asyncio.run(body()) == [b"m"] * 100
+
+
+def test_w31_a_stuck_connection_holds_up_no_other_thread(serve: Serve, echo_server: WebSocketsServer) -> None:
+    stuck = serve(lambda peer: (accept(peer), peer.stop_reading()), receive_buffer=4096)
+    with Session(limits={"max_connections": 200}) as session, ThreadPoolExecutor(1) as executor:
+        urls = [ws_url(stuck), *[ws_url(echo_server)] * 100]
+        sockets = [session.websocket(url, compression=False, close_timeout=0.05).connect() for url in urls]
+        sending = executor.submit(sockets[0].send, bytes(12_000_000))
+        for ws in sockets[1:]:
+            ws.send("m")
+        assert [ws.recv(timeout=10) for ws in sockets[1:]] == ["m"] * 100
+        assert all(ws.ping(timeout=10) == ws.latency > 0 for ws in sockets[1:])
+        assert not sending.done()
+        for ws in sockets:
+            ws.close()
+        assert isinstance(sending.exception(10), ConnectionClosedError)
 
 
 def test_requests_and_websockets_share_a_session(plain_server: AsgiServer) -> None:

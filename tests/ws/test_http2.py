@@ -9,7 +9,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived
+from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived, StreamReset
 from h2.settings import SettingCodes, Settings
 
 from reqivo_core.errors import ConnectionClosedError, HandshakeError
@@ -20,13 +20,9 @@ from support.scripted import Peer
 from support.servers import AsgiServer
 from support.sockets import connected, make, mixed
 from support.world import World
+from ws.scripts import Told, ws_url
 
 pytest.importorskip("reqivo_http2", reason="this distribution is tested alone here")
-
-
-def ws_url(server: Any, path: str = "/") -> str:
-    url: str = server.url(path)
-    return "ws" + url.removeprefix("http")
 
 
 @pytest.fixture
@@ -91,6 +87,7 @@ def test_a_thousand_messages_up_to_eight_mebibytes(
 ) -> None:
     with connected(world, ws_url(h2_server, "/ws/echo"), compression=compression, **trusting) as ws:
         assert ws.response.http_version == "HTTP/2"
+        assert ("sec-websocket-extensions" in ws.response.headers) is compression
         for message in mixed(1000, 8 * 2**20):
             ws.send(message)
             assert ws.recv() == message
@@ -187,6 +184,60 @@ def test_w29_a_refusal_is_readable(world: World, h2_server: AsgiServer, trusting
     with pytest.raises(HandshakeError) as caught:
         make(world, ws_url(h2_server, "/nowhere"), **trusting).connect()
     assert (caught.value.response.status_code, caught.value.response.http_version) == (403, "HTTP/2")
+
+
+def test_w26_w29_a_challenge_is_answered_by_a_second_stream(
+    world: World, serve: Serve, authority: Authority, trusting: dict[str, Any]
+) -> None:
+    reqivo = pytest.importorskip("reqivo", reason="this distribution is tested alone here")
+    seen: list[dict[str, str]] = []
+
+    def script(peer: Peer) -> None:
+        h2 = H2Peer(peer, ALLOWED)
+        stream, headers = h2.expect_request()
+        seen.append(headers)
+        challenge = ("www-authenticate", 'Digest realm="here", nonce="n", qop="auth", algorithm=SHA-256')
+        h2.h2.send_headers(stream, [(":status", "401"), challenge], end_stream=True)
+        h2.flush()
+        stream, headers = h2.expect_request()
+        seen.append(headers)
+        h2.h2.send_headers(stream, [(":status", "200")])
+        h2.h2.send_data(stream, text("welcome") + frame(8, b"\x03\xe8"))
+        h2.flush()
+        list(h2.events())
+
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    with connected(world, ws_url(server), auth=reqivo.DigestAuth("user", "password"), **trusting) as ws:
+        assert ws.messages() == ["welcome"]
+    assert [headers[":protocol"] for headers in seen] == ["websocket", "websocket"]
+    assert "authorization" not in seen[0]
+    assert seen[1]["authorization"].startswith("Digest ") and 'username="user"' in seen[1]["authorization"]
+    assert server.connections == 1
+
+
+def test_w18_w29_the_closing_handshake_needs_no_end_of_the_stream(
+    world: World, serve: Serve, authority: Authority, trusting: dict[str, Any]
+) -> None:
+    told = Told()
+
+    def script(peer: Peer) -> None:
+        h2 = H2Peer(peer, ALLOWED)
+        stream, _ = h2.expect_request()
+        h2.h2.send_headers(stream, [(":status", "200")])
+        h2.flush()
+        for event in h2.events():
+            if isinstance(event, DataReceived):
+                h2.h2.send_data(stream, frame(8, b"\x03\xe8"))  # and the stream stays open
+            if isinstance(event, StreamReset):
+                told.tell(event.error_code)
+
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    with world.client(**trusting) as client:
+        with connected(world, ws_url(server), client.session) as ws:
+            pass
+        assert ws.close_code == 1000
+        assert client.session.pool.active == 0
+    assert told.value == ErrorCodes.CANCEL
 
 
 @pytest.mark.parametrize("how", ["END_STREAM", "RST_STREAM", "EOF"])

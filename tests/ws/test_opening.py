@@ -22,20 +22,16 @@ from reqivo_core.errors import (
     WebSocketError,
 )
 from support.certs import Authority
-from support.fixtures import MakeProxy, Serve
+from support.fixtures import Serve
 from support.frames import accept, accepting, answer_close, close_frame, expect_close, frame, text
 from support.messages import response
 from support.scripted import Peer, ScriptedServer
 from support.servers import AsgiServer, WebSocketsServer
 from support.sockets import connected, make
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-def ws_url(server: Any, path: str = "/") -> str:
-    url: str = server.url(path)
-    return "ws" + url.removeprefix("http")
 
 
 def refused(world: World, url: str, session: Any = None, **options: Any) -> HandshakeError:
@@ -80,6 +76,18 @@ def test_w03_answers_that_do_not_open(world: World, serve: Serve, changed: dict[
     error = refused(world, ws_url(server))
     assert "Sec-WebSocket-Accept" in str(error) or "Upgrade" in str(error) or "101" in str(error)
     server.wait_for_closed(1)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"connection": "keep-alive, UPGRADE"}, {"upgrade": "WebSocket"}, {"connection": "upgrade,close"}]
+)
+def test_w03_answers_that_open_though_they_look_otherwise(
+    world: World, serve: Serve, changed: dict[str, str | None]
+) -> None:
+    with connected(
+        world, ws_url(serve(lambda peer: (accept(peer, text("open"), **changed), answer_close(peer))))
+    ) as ws:
+        assert ws.recv() == "open"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 503])
@@ -174,7 +182,7 @@ def test_w04_following_can_be_switched_off(world: World, serve: Serve) -> None:
         pytest.param(b"HTTP/1.1 101 S\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", id="70 KB of header"),
     ],
 )
-def test_w05_whatever_else_the_server_says(world: World, serve: Serve, answer: bytes) -> None:
+def test_w05_j2_whatever_else_the_server_says(world: World, serve: Serve, answer: bytes) -> None:
     server = serve(lambda peer: (peer.expect_request(), peer.send(answer), peer.half_close(), peer.expect_close()))
     error = refused(world, ws_url(server))
     assert str(error)
@@ -198,10 +206,14 @@ def test_w05_j2_ten_megabytes_of_header(world: World, serve: Serve) -> None:
         ("Sec-WebSocket-Extensions", "permessage-foo"),
         ("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=99"),
         ("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=abc"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=7"),
         ("Sec-WebSocket-Extensions", "permessage-deflate; unknown"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover; server_no_context_takeover"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate, permessage-deflate"),
+        ("Sec-WebSocket-Protocol", "chat\r\nSec-WebSocket-Protocol: v2"),
     ],
 )
-def test_w06_what_was_not_asked_for(world: World, serve: Serve, name: str, value: str) -> None:
+def test_w06_j2_what_was_not_asked_for(world: World, serve: Serve, name: str, value: str) -> None:
     def script(peer: Peer) -> None:
         peer.send(accepting(peer.expect_request(), [(name, value)]))
         peer.expect_close()
@@ -227,26 +239,6 @@ def test_w06_a_subprotocol_and_the_smallest_window(world: World, serve: Serve) -
         assert (ws.subprotocol, ws.recv()) == ("v2", "Hello")
         ws.send("x" * 1000)  # not compressed: zlib has no such window
     assert server.requests[0].header("sec-websocket-protocol") == "chat, v2"
-
-
-def test_w25_through_an_http_proxy_even_plain_ws_is_tunnelled(
-    world: World, serve: Serve, make_proxy: MakeProxy
-) -> None:
-    server = serve(echoing)
-    proxy = make_proxy({"example.test:80": server.address}, auth=("user", "pass"))
-    url = proxy.url("").removesuffix("/").replace("http://", "http://user:pass@")
-    with connected(world, "ws://example.test/x?y=1", proxy=url) as ws:
-        assert ws.is_open
-    assert proxy.tunnels == ["example.test:80"]
-    request = server.requests[0]
-    assert (request.target, request.header("host")) == ("/x?y=1", "example.test")
-    assert request.header("proxy-authorization") == ""
-
-
-def test_w25_a_proxy_that_refuses(world: World, make_proxy: MakeProxy) -> None:
-    proxy = make_proxy(auth=("user", "pass"))
-    with pytest.raises(ConnectError, match="407"):
-        make(world, "ws://example.test/", proxy=proxy.url("")).connect()
 
 
 def test_w26_auth_flows_and_cookies_are_the_sessions(world: World, serve: Serve) -> None:
@@ -295,6 +287,17 @@ def test_w27_hosts_ports_queries_and_userinfo(world: World, serve: Serve) -> Non
     assert request.header("authorization") == "Basic dXNlcjpwQHNz"
     with pytest.raises(InvalidURL, match="fragment"):
         make(world, f"ws://localhost:{server.port}/#x").connect()
+
+
+def test_w27_international_names_addresses_and_default_ports(world: World, serve: Serve) -> None:
+    four, six = serve(echoing), serve(echoing, host="::1")
+    with world.client(resolve={"xn--bcher-kva.example": ("127.0.0.1", four.port)}) as client:
+        with connected(world, "ws://bücher.example:80/", client.session):
+            pass
+        with connected(world, f"ws://[::1]:{six.port}/", client.session):
+            pass
+    assert four.requests[0].header("host") == "xn--bcher-kva.example"
+    assert six.requests[0].header("host") == f"[::1]:{six.port}"
 
 
 def test_w27_a_relative_url_is_appended_to_the_base(world: World, serve: Serve) -> None:

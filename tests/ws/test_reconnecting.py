@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from reqivo_core import hookimpl
-from reqivo_core.errors import ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
+from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
+from reqivo_core.runtime.running import make_runtime
+from reqivo_core.testing.failing import MAX_STEPS, Fault, broken_network
 from reqivo_ws.reconnecting import Reconnector
 from support.fixtures import Serve
 from support.frames import accept, answer_close, close_frame, expect_close, expect_frame, text
@@ -17,15 +22,11 @@ from support.scripted import Peer, ScriptedServer
 from support.servers import WebSocketsServer
 from support.sockets import connected, make
 from support.world import World
+from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 QUICK = {"auto_reconnect": True, "reconnect_delay": 0.01}
-
-
-def ws_url(server: Any) -> str:
-    url: str = server.url("/")
-    return "ws" + url.removeprefix("http")
 
 
 def losing(message: str = "", code: int | None = None) -> Any:
@@ -106,22 +107,43 @@ def test_w24_what_will_not_change_is_not_tried_again(world: World, serve: Serve,
     assert (caught.value.response.status_code, server.connections) == (status, 2)
 
 
-def test_w24_a_server_that_is_down_for_a_while(world: World) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-        pass
-    first = WebSocketsServer()
-    with first as server:
-        ws = make(world, ws_url(server), max_reconnect_attempts=None, **QUICK)
+def test_w24_a_server_that_is_down_for_a_while_and_comes_back(world: World) -> None:
+    server = WebSocketsServer()
+    observer = Observer()
+    with world.client(plugins=[observer]) as client, ExitStack() as running:
+        running.enter_context(server)
+        address = (server.host, server.port)
+        ws = make(world, ws_url(server), client.session, max_reconnect_attempts=None, **QUICK)
         ws.connect()
         ws.send("before")
         assert ws.recv() == "before"
-    with pytest.raises(ReadTimeout):
-        ws.recv(timeout=0.1)
-    ws.close()
-    assert not ws.is_open
+        running.close()
+        with pytest.raises(ReadTimeout):
+            ws.recv(timeout=0.1)
+        assert not ws.is_open
+        assert "failed" in {event.state for event in observer.events}
+        running.enter_context(Restarted(address))
+        ws.send("after")
+        assert ws.recv(timeout=10) == "after"
+        ws.close()
+    assert observer.events[-1].state == "complete"
+
+
+class Restarted(WebSocketsServer):
+    """An echo where another server was before."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__()
+        self._address = address
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Listen at the address."""
+        with socket.create_server(self._address) as sock:
+            self.port = self._address[1]
+            sock.setblocking(False)
+            async with self.on(sock):
+                yield
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1008, 4000])
@@ -162,6 +184,54 @@ def test_on_reconnect_may_subscribe_again(world: World, serve: Serve) -> None:
         assert ws.messages() == ["one", "got subscription"]
 
 
+@pytest.mark.parametrize("code", [None, 1012])
+def test_on_reconnect_may_find_the_new_connection_lost_as_well(world: World, serve: Serve, code: int | None) -> None:
+    def lost_at_once(peer: Peer) -> None:
+        losing("", code)(peer)
+        gone.set()
+
+    def welcoming(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("got " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    def subscribe(ws: Any) -> Any:
+        if len(server.requests) == 2:
+            return wait_and_receive(ws)
+        return ws.send("subscription")
+
+    def wait_and_receive(ws: Any) -> Any:
+        gone.wait(10) if code is None else None
+        return ws.recv()  # raises here: it does not wait for a connection that only its caller can make
+
+    gone = threading.Event()
+    server = serve([losing("one"), lost_at_once, welcoming])
+    with connected(world, ws_url(server), on_reconnect=subscribe, **QUICK) as ws:
+        assert ws.messages() == ["one", "got subscription"]
+
+
+@pytest.mark.parametrize("code", [1000, 4001])
+def test_on_reconnect_may_be_told_that_it_was_meant(world: World, serve: Serve, code: int) -> None:
+    server = serve([losing("one"), losing("", code)])
+    with connected(world, ws_url(server), on_reconnect=lambda ws: ws.recv(), **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(ConnectionClosed) as caught:
+            ws.recv()
+    assert caught.value.code == code
+    assert isinstance(caught.value.__cause__, ConnectionClosedError)
+
+
+def test_what_on_reconnect_raises_reaches_the_caller_and_the_connection_stays(world: World, serve: Serve) -> None:
+    def broken(ws: Any) -> None:
+        raise KeyError("subscription")
+
+    with connected(world, ws_url(serve([losing("one"), staying("two")])), on_reconnect=broken, **QUICK) as ws:
+        assert ws.recv() == "one"
+        with pytest.raises(KeyError):
+            ws.recv()
+        assert ws.recv() == "two"
+
+
 def test_a_timeout_ends_the_wait_but_not_the_attempts(world: World, serve: Serve) -> None:
     server = serve([losing("one"), staying("two")])
     with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.4) as ws:
@@ -173,6 +243,15 @@ def test_a_timeout_ends_the_wait_but_not_the_attempts(world: World, serve: Serve
         assert ws.recv(timeout=5) == "two"
 
 
+def test_who_waits_for_an_attempt_of_another_may_give_up_earlier(world: World, serve: Serve) -> None:
+    server = serve([losing("one"), staying("two")])
+    with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.5) as ws:
+        assert ws.recv() == "one"
+        patient, hasty = ws.together(lambda w: w.recv(timeout=10), lambda w: w.recv(timeout=0.1))
+    assert patient == "two"
+    assert isinstance(hasty, ReadTimeout)
+
+
 def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
     server = serve([losing("one")])
     with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=60) as ws:
@@ -181,9 +260,21 @@ def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
         assert isinstance(received, ConnectionClosedError)
 
 
+def _closed_after(world: World, ws: Any, event: threading.Event) -> Any:
+    """Close, from another task or thread, once something has happened."""
+    if world.name == "async":
+
+        async def later() -> None:
+            assert await asyncio.to_thread(event.wait, 10)
+            await ws.close()
+
+        return later()
+    assert event.wait(10)
+    return ws.close()
+
+
 def _closed_later(world: World, ws: Any) -> Any:
     if world.name == "async":
-        import asyncio
 
         async def later() -> None:
             await asyncio.sleep(0.1)
@@ -229,3 +320,70 @@ def test_numbers_are_checked() -> None:
         Reconnector(-1, 5, None)
     with pytest.raises(ValueError, match="max_reconnect_attempts"):
         Reconnector(1, -5, None)
+
+
+class TestTheFirstConnection:
+    """``connect`` tries as often as a reconnection: a server that is being restarted is one case, whenever it is."""
+
+    def test_w24_it_is_tried_again_until_the_server_is_there(self, world: World, serve: Serve) -> None:
+        server = serve([refusing(503), lambda peer: peer.fin(), refusing(429), staying("there")])
+        observer, told = Observer(), []
+        with world.client(plugins=[observer]) as client:
+            options = {**QUICK, "on_reconnect": told.append}
+            with connected(world, ws_url(server), client.session, **options) as ws:
+                assert ws.messages() == ["there"]
+        assert [event.state for event in observer.events] == ["started", "failed"] * 2 + ["started", "complete"]
+        assert [event.info["url"] for event in observer.events[:4]] == [ws_url(server)] * 4
+        assert told == []  # it did not re-connect: whoever called connect goes on by itself
+
+    @pytest.mark.parametrize("leaf", ["resolve", "connect_tcp", "write", "read"])
+    def test_w24_a_network_that_is_down_at_first(self, world: World, serve: Serve, leaf: str) -> None:
+        def connect(fault: Fault) -> Fault:
+            runtime = fault.wrap(make_runtime("blocking" if world.name == "blocking" else "asyncio"))
+            with world.client(runtime=runtime) as client:
+                with connected(world, ws_url(serve(staying("there"))), client.session, **QUICK) as ws:
+                    assert ws.messages() == ["there"]
+            return fault
+
+        leaves = connect(Fault(MAX_STEPS, broken_network)).leaves
+        assert connect(Fault(leaves.index(leaf) + 1, broken_network)).was_reached
+
+    def test_w24_after_the_last_attempt_the_first_error_comes_out(self, world: World, serve: Serve) -> None:
+        server = serve([refusing(503), refusing(429)])
+        with pytest.raises(HandshakeError, match="503") as caught:
+            make(world, ws_url(server), max_reconnect_attempts=2, **QUICK).connect()
+        assert "429" in caught.value.__notes__[0] and "2 attempts" in caught.value.__notes__[0]
+        assert server.connections == 3
+
+    @pytest.mark.parametrize("options", [{"max_reconnect_attempts": 0, **QUICK}, {"max_reconnect_attempts": 5}])
+    def test_w24_once_where_no_more_is_wanted(self, world: World, serve: Serve, options: Any) -> None:
+        server = serve(refusing(503))
+        with pytest.raises(HandshakeError, match="503"):
+            make(world, ws_url(server), **options).connect()
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("status", [401, 404])
+    def test_w24_what_will_not_change_is_raised_at_once(self, world: World, serve: Serve, status: int) -> None:
+        server = serve([refusing(503), refusing(status)])
+        with pytest.raises(HandshakeError, match=str(status)) as caught:
+            make(world, ws_url(server), **QUICK).connect()
+        assert "503" in str(caught.value.__cause__)
+        assert server.connections == 2
+        with pytest.raises(HandshakeError, match=str(status)):
+            make(world, ws_url(server), **QUICK).connect()
+        assert server.connections == 3
+
+    def test_close_ends_the_attempts(self, world: World, serve: Serve) -> None:
+        is_waiting = threading.Event()
+
+        class Waiting:
+            @hookimpl
+            def reqivo_trace(self, event: Any) -> None:
+                if event.name == "reconnect":
+                    is_waiting.set()
+
+        with world.client(plugins=[Waiting()]) as client:
+            ws = make(world, ws_url(serve(refusing(503))), client.session, auto_reconnect=True, reconnect_delay=60)
+            refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, is_waiting))
+        assert isinstance(refused, HandshakeError)
+        assert not ws.is_open

@@ -15,33 +15,8 @@ import pytest
 from reqivo_core.errors import ConnectError, ReadError, ReadTimeout, WriteError
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import asyncio as subject
-from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioRuntime, AsyncioStream
-
-RUNTIME = AsyncioRuntime()
-
-
-@contextlib.asynccontextmanager
-async def connected(listener: socket.socket):
-    stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
-    assert isinstance(stream, AsyncioStream)
-    peer, _ = listener.accept()
-    peer.settimeout(10)
-    try:
-        yield stream, peer
-    finally:
-        stream.close()
-        peer.close()
-
-
-async def ticks(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # nothing signals it
-            await asyncio.sleep(0.001)
+from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioStream
+from support.asyncio_streams import RUNTIME, connected, ticks, until
 
 
 def run_to_tick(make: Callable[[], Awaitable[Any]], tick: int) -> tuple[bool, Any]:

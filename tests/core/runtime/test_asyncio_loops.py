@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import socket
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,36 +13,10 @@ import pytest
 from reqivo_core.errors import ConnectTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import asyncio as subject
-from reqivo_core.runtime.asyncio import AsyncioRuntime, AsyncioStream, AsyncioWaiter
+from reqivo_core.runtime.asyncio import AsyncioStream, AsyncioWaiter
 from reqivo_core.runtime.driving import run_blocking
+from support.asyncio_streams import RUNTIME, connected, ticks
 from support.processes import run_in_child
-
-RUNTIME = AsyncioRuntime()
-
-
-@contextlib.asynccontextmanager
-async def connected(listener: socket.socket):
-    stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
-    assert isinstance(stream, AsyncioStream)
-    peer, _ = listener.accept()
-    peer.settimeout(10)
-    try:
-        yield stream, peer
-    finally:
-        stream.close()
-        peer.close()
-
-
-async def ticks(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # nothing signals it
-            await asyncio.sleep(0.001)
-
 
 # closing and loops
 

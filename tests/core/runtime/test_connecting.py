@@ -16,6 +16,7 @@ from reqivo_core.errors import (
     DNSError,
 )
 from reqivo_core.interfaces import Address
+from reqivo_core.runtime import sockets
 
 
 def test_a_refused_connection_is_named(world, closed_port):
@@ -304,3 +305,28 @@ def test_a_resolver_that_hangs_times_out(world, monkeypatch):
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(5)
+
+
+class Unbound:
+    """Stands for a socket of another platform."""
+
+    def __init__(self, family):
+        self.family = family
+        self.options = []
+
+    def setsockopt(self, *option):
+        self.options.append(option)
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [(socket.AF_INET, (socket.IPPROTO_IP, 25)), (socket.AF_INET6, (socket.IPPROTO_IPV6, 125))],
+)
+def test_interfaces_on_other_platforms(monkeypatch, family, expected):
+    made = Unbound(family)
+    monkeypatch.setattr(sockets.sys, "platform", "darwin")
+    sockets._bind_to_interface(made, "lo")
+    assert made.options == [(*expected, socket.if_nametoindex("lo"))]
+    monkeypatch.setattr(sockets.sys, "platform", "win32")
+    with pytest.raises(OSError, match="'lo': this platform binds to addresses"):
+        sockets._bind_to_interface(made, "lo")

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from support.worlds import TRIO
+
 
 def test_sleeping_takes_time(world):
     async def body():
@@ -48,5 +50,27 @@ def test_a_waiter_is_woken_from_another_thread(world, timeout):
         waker.start()
         assert await waiter.wait(timeout)
         waker.join()
+
+    world.run(body())
+
+
+def test_the_clock_can_be_asked_by_a_finalizer_outside_of_the_world(world):
+    runtime = world.runtime
+
+    async def body():
+        return runtime.now()
+
+    before = world.run(body())
+    assert before <= runtime.now() < before + 60
+
+
+def test_a_clock_that_was_never_asked_in_a_world_of_its_own():
+    with pytest.raises(RuntimeError):
+        TRIO.runtime.now()
+
+
+def test_giving_way_lets_others_run(world):
+    async def body():
+        await world.runtime.give_way()
 
     world.run(body())

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from reqivo_core.routes import Proxy
     from reqivo_core.session import Session
     from reqivo_core.timeouts import Timeout
+    from reqivo_core.tls_config import TlsConfig
     from reqivo_core.urls import URL, Origin
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "SessionOptions",
     "Sleep",
     "Timeout",
+    "TlsConfig",
     "TraceEvent",
     "Transport",
     "TransportContext",
@@ -110,6 +112,7 @@ _LAZY = {
     "SessionOptions": "options",
     "Sleep": "interfaces",
     "Timeout": "timeouts",
+    "TlsConfig": "tls_config",
     "TraceEvent": "interfaces",
     "Transport": "interfaces",
     "TransportContext": "interfaces",

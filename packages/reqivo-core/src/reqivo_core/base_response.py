@@ -276,7 +276,7 @@ class BaseResponse:
         reason = f" {excerpt(self.reason)[1:-1]}" if self.reason else ""
         shown = f"; the body begins {excerpt(self._content)}" if self._content else ""
         raise HTTPStatusError(
-            f"{kind} {self.status_code}{reason} for {self.request.method} {self.url.redacted}{shown}",
+            f"{kind} {self.status_code}{reason}{shown}",
             request=self.request,
             response=self,
         )
@@ -343,8 +343,7 @@ class BaseResponse:
             return json.loads(content, **options)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
-                f"the body of {self.request.method} {self.url.redacted} ({self.status_code}) is not JSON: {error}; "
-                f"it begins {excerpt(content)}",
+                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {excerpt(content)}",
                 request=self.request,
                 phase="body",
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 from reqivo_core import plugins as plugin_loading
@@ -91,6 +92,8 @@ class BaseSession(Generic[ResponseT]):
         self.cookies = CookieJar()
         self.cookies.update(take("cookies") or {})
         self._tls = TlsConfig.of(take("verify", True), take("cert"), trust_env=self._trust_env)
+        # Origins and proxies are trusted, and shown certificates, each for itself.
+        self._proxy_tls = TlsConfig(trust_env=self._trust_env)
         self.transport_options: dict[str, Any] = {"push": take("push"), "window_manager": take("window_manager")}
         self._plan = self._default_plan(given)
         self.pool = Pool(self._runtime, self._limits)
@@ -150,12 +153,12 @@ class BaseSession(Generic[ResponseT]):
     def _router(self, route: Route, given: Mapping[str, Any]) -> Router:
         """The way to origins, through the proxies that were given or that the environment names."""
         if given.get("proxy") is not None:
-            proxy = to_proxy(given["proxy"], self._tls)
+            proxy = to_proxy(given["proxy"], self._proxy_tls)
             return Router(route, lambda origin: proxy)
         if given.get("proxies") is not None:
-            return Router(route, ProxyMap.of(given["proxies"], self._tls).select)
+            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls).select)
         if self._trust_env and "proxy" not in given:
-            chosen = ProxyMap.from_environment(self._tls)
+            chosen = ProxyMap.from_environment(self._proxy_tls)
             return Router(route, chosen.select if chosen else None)
         return Router(route)
 
@@ -368,9 +371,9 @@ class BaseSession(Generic[ResponseT]):
         route = self._route
         tls = route.tls
         if "verify" in given or "cert" in given:
-            tls = TlsConfig.of(
-                given.get("verify", self._tls.verify), given.get("cert", self._tls.cert), trust_env=self._trust_env
-            )
+            tls = TlsConfig.of(given.get("verify", tls), given.get("cert", tls.cert), trust_env=self._trust_env)
+            if given.get("cert", tls) is None:
+                tls = replace(tls, cert=None)
         http2 = given.get("http2", route.http2)
         route = Route(tls, route.proxy, route.local_address, route.socket_path, route.http1, http2)
         if "proxy" in given or "proxies" in given:

@@ -11,7 +11,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from reqivo_core.connection import explained
-from reqivo_core.errors import ReqivoError, StreamClosed
+from reqivo_core.errors import ReqivoError, StreamClosed, StreamConsumed
 from reqivo_core.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
@@ -111,12 +111,15 @@ class Body:
 
         Raises:
             StreamClosed: The body was closed before its end.
+            StreamConsumed: Another thread or task is reading it.
             RequestError: It broke.
         """
         if self._failure is not None:
             raise copy(self._failure)
         if self.is_finished:
             return b""
+        if self._is_reading:
+            raise _shared()
         if self._started is None:
             self._started = self._exchange.runtime.now()
         self._is_reading = True
@@ -164,10 +167,13 @@ class Body:
 
         Raises:
             StreamClosed: The body was closed before its end.
+            StreamConsumed: Another thread or task is reading it, and goes on doing so.
             DecodeError: It does not decode.
             BodyTooLarge: It passed ``max_body``.
             RequestError: It broke.
         """
+        if self._is_reading:
+            raise _shared()
         try:
             if self._decoder is None:
                 data = await self.read_raw()
@@ -311,6 +317,10 @@ class Body:
             pass  # the connection is broken, which the transport knows
         finally:
             draining.close()
+
+
+def _shared() -> StreamConsumed:
+    return StreamConsumed("another thread or task is reading this response: give a body one reader, or read it whole")
 
 
 def _closed() -> StreamClosed:

@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 6
 
 
 def explained(error: BaseException, request: Request, exchange: Exchange) -> BaseException:
-    """Complete an error on its way to the caller: its request, and whether it was the total that ran out.
+    """Complete an error on its way to the caller: its request, its phase, and whether it was the total that ran out.
 
     Args:
         error: What was raised.
@@ -41,12 +41,15 @@ def explained(error: BaseException, request: Request, exchange: Exchange) -> Bas
         return error
     if isinstance(error, TimeoutException) and not isinstance(error, TotalTimeout) and exchange.deadline.has_passed():
         total = exchange.deadline.expired()
-        total.args = (f"{total}, while: {error}",)
+        total.args = (f"{total}, while: {error.args[0]}",)
         total.phase = error.phase
+        total.request = error.request
         total.__cause__ = error
         error = total
     if error.request is None:
         error.request = request
+    if error.phase is None:
+        error.phase = "request"
     return error
 
 
@@ -101,8 +104,10 @@ class LeasedStream(NetworkStream):
 
     def close(self) -> None:
         """See NetworkStream."""
-        self._stream.close()
-        self._lease.release()
+        try:
+            self._stream.close()
+        finally:
+            self._lease.release()
 
     def is_readable(self) -> bool:
         """See NetworkStream."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -23,6 +21,7 @@ from reqivo_core.cookie_input import (
 from reqivo_core.cookie_scope import Cookie, CookieURL, is_secure, is_single_label
 from reqivo_core.cookie_store import UNBOUND, CookieLimits, CookieStore, Entry, Recipient
 from reqivo_core.errors import excerpt
+from reqivo_core.forks import ForkSafe
 from reqivo_core.set_cookie import receive_cookie
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _SHOWN = 10
 _SEPARATOR = "; "
 
 
-class CookieJar(MutableMapping[str, str]):
+class CookieJar(ForkSafe, MutableMapping[str, str]):
     """A session's cookies: a mapping of names to values for its user, scoped cookies for its requests.
 
     ``jar["a"] = "b"`` sets a cookie that is *unbound*: it goes with every request that the user addresses, and, since
@@ -68,11 +67,10 @@ class CookieJar(MutableMapping[str, str]):
         is_public_suffix: Callable[[str], bool] = is_single_label,
         limits: CookieLimits = _DEFAULT_LIMITS,
     ) -> None:
+        super().__init__()
         self.is_public_suffix = is_public_suffix
         self._now = now
         self._limits = limits
-        self._lock = threading.Lock()
-        _jars[id(self)] = self
         self._store = CookieStore(limits)
         if cookies is not None:
             self.update(cookies)
@@ -354,16 +352,3 @@ def _join(cookies: Iterable[Cookie], size: int) -> str | None:
 
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-_jars: weakref.WeakValueDictionary[int, CookieJar] = weakref.WeakValueDictionary()
-
-
-def _enter_child() -> None:
-    """Free the locks in a forked child: whoever held one is a thread of the parent."""
-    for jar in list(_jars.values()):
-        jar._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_enter_child)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reqivo_core.address_cache import AddressCache
 from reqivo_core.errors import (
+    CertificateError,
     ConnectTimeout,
     PoolTimeout,
     ProxyError,
@@ -145,9 +146,9 @@ class Dialer:
         if isinstance(error, ConnectTimeout | PoolTimeout):
             return error
         seconds = exchange.deadline.timeout.connect or 0.0
-        return ConnectTimeout(
-            f"no connection to {origin} within {seconds:g} s: {error}", phase=error.phase or "connect"
-        )
+        # A TotalTimeout is here that of connecting, which tells nothing more.
+        why = "" if isinstance(error, TotalTimeout) else f": {error}"
+        return ConnectTimeout(f"no connection to {origin} within {seconds:g} s{why}", phase=error.phase or "connect")
 
     async def _dial_stream(
         self,
@@ -238,7 +239,13 @@ class Dialer:
         """Connect to a proxy, encrypted if its URL says so. Its TLS settings are its own, not the origin's."""
         stream = await self._connect(proxy.url.origin, route, exchange, deadline)
         if proxy.url.scheme == "https":
-            stream = await self._start_tls(stream, proxy.tls, proxy.url.host, [HTTP11], exchange, deadline)
+            try:
+                stream = await self._start_tls(stream, proxy.tls, proxy.url.host, [HTTP11], exchange, deadline)
+            except CertificateError as error:
+                error.args = (
+                    f"proxy {proxy.url.redacted}: {error.args[0]}; Proxy.of(url, verify=…) says what is trusted",
+                )
+                raise
         return stream
 
     async def _tunnel(

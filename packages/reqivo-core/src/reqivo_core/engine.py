@@ -195,7 +195,12 @@ class Engine(Generic[R]):
                 plan = plan.but(auth=None, has_crossed=True)
             request = following
             send = self._through_flows if plan.flows or plan.auth is not None else self._exchange
-            response = await send(request, plan, exchange, started)
+            try:
+                response = await send(request, plan, exchange, started)
+            except RequestError as error:
+                if error.request is None:
+                    error.request = request  # that of this hop
+                raise
             response.history = list(history)
         return response
 

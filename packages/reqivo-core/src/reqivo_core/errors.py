@@ -3,7 +3,8 @@
 Rules that the whole library keeps:
 
 * nothing but these classes leaves the library on account of a request (no bare ``OSError``, ``ssl`` or engine error);
-* a message says what was tried, what happened and what to do, and never holds a credential;
+* a message says what was tried (method and URL of its request come first), what happened and what to do, and never
+  holds a credential;
 * bytes that a server sent are escaped and cut (:func:`excerpt`) before they enter a message;
 * every error pickles, knows its ``request`` where there was one, and the ``phase`` it died in.
 """
@@ -17,6 +18,54 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reqivo_core.messages import Request
+
+__all__ = [
+    "BodyTooLarge",
+    "CertificateError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DNSError",
+    "DecodeError",
+    "DecodedSizeExceeded",
+    "HTTPStatusError",
+    "HandshakeError",
+    "HeadersTooLarge",
+    "IncompleteBody",
+    "InvalidRequest",
+    "InvalidResponseError",
+    "InvalidURL",
+    "LocalProtocolError",
+    "MessageTooBig",
+    "NetworkError",
+    "PluginError",
+    "PoolTimeout",
+    "ProtocolError",
+    "ProxyError",
+    "ReadError",
+    "ReadTimeout",
+    "RedirectLoopError",
+    "RemoteProtocolError",
+    "ReqivoError",
+    "RequestError",
+    "ServerDisconnected",
+    "SessionClosed",
+    "StreamClosed",
+    "StreamConsumed",
+    "StreamReset",
+    "TimeoutError",
+    "TimeoutException",
+    "TlsError",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "UnsafeRedirect",
+    "UnsupportedProtocol",
+    "WebSocketError",
+    "WriteError",
+    "WriteTimeout",
+]
 
 EXCERPT_LENGTH = 200
 """How many characters of a server's bytes a message shows at most."""
@@ -58,7 +107,8 @@ class RequestError(ReqivoError):
 
     Attributes:
         request: The request that failed, once it is known.
-        phase: What was going on: ``dns``, ``connect``, ``tls``, ``proxy``, ``pool``, ``write``, ``read``, ``body`` …
+        phase: What was going on: ``dns``, ``connect``, ``tls``, ``proxy``, ``pool``, ``write``, ``read``, ``body``;
+            ``request`` where the request itself will not do.
         unprocessed: The server provably did not act on the request, so any method may be sent again.
         response_started: Octets of the answer had already come, so the request may not be sent again.
         requires_http11: The server wants the request over HTTP/1.1 (RFC 9113 §7, HTTP_1_1_REQUIRED).
@@ -72,6 +122,17 @@ class RequestError(ReqivoError):
         super().__init__(message)
         self.request = request
         self.phase = phase
+
+    def __str__(self) -> str:
+        """Say what was tried before what happened, once the request is known."""
+        message = super().__str__()
+        return message if self.request is None else f"{self._tried(self.request)}: {message}"
+
+    @staticmethod
+    def _tried(request: Request) -> str:
+        """Method and URL, cut where they are long, without userinfo."""
+        url = request.url.redacted
+        return f"{request.method} {url[:EXCERPT_LENGTH]}…" if len(url) > EXCERPT_LENGTH else f"{request.method} {url}"
 
 
 class InvalidURL(RequestError, ValueError):

@@ -20,7 +20,13 @@ RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_field_value = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?").fullmatch
 
-_SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
+_SECRET_WORDS = ("authorization", "cookie", "token", "secret", "passw", "api-key", "apikey", "access-key", "auth-key")
+
+
+def is_secret(name: str) -> bool:
+    """Tell by a field's name whether its value is a credential, to be masked wherever people read it."""
+    lower = name.lower()
+    return any(word in lower for word in _SECRET_WORDS)
 
 
 def checked_name(name: str | bytes) -> str:
@@ -297,7 +303,7 @@ class Headers(MutableMapping[str, str]):
 
     def __repr__(self) -> str:
         """With the values of credentials masked."""
-        lines = [(name, "***" if name.lower() in _SECRET_FIELDS else value) for name, value in self._lines.pairs]
+        lines = [(name, "***" if is_secret(name) else value) for name, value in self._lines.pairs]
         return f"Headers({lines!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:

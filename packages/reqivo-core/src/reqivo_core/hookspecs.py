@@ -62,7 +62,11 @@ def reqivo_register_options() -> Mapping[str, Callable[[Any, Any], Flow | None]]
 
 @hookspec
 def reqivo_register_flows(session: Any) -> Iterable[Flow]:
-    """Give flows for this session, outermost first. They run inside redirects and outside authentication."""
+    """Give flows for this session, outermost first. They run inside redirects and outside authentication.
+
+    The flows of the plugin given first are around those of the next; the process's plugins come before a session's
+    own. ``tryfirst`` moves an implementation to the outside, ``trylast`` to the inside.
+    """
     return ()
 
 

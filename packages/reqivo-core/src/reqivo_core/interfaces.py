@@ -116,6 +116,8 @@ class NetworkStream(ABC):
     def get_info(self, name: str) -> Any:
         """Facts about the connection: ``peername``, ``sockname``, ``socket``, ``ssl_object``, ``alpn_protocol``.
 
+        Where it is one stream among others of a connection, ``stream_id`` is its number.
+
         Returns:
             The fact, None where it does not apply.
         """
@@ -142,9 +144,16 @@ class Waiter(ABC):
 
 
 class Runtime(ABC):
-    """The leaves of one concurrency world. Everything that waits does so in one of these methods."""
+    """The leaves of one concurrency world. Everything that waits does so in one of these methods.
+
+    Attributes:
+        name: What the world is called.
+        cancelled: What a wait raises that was cancelled from outside, and has taken nothing. Whatever else comes out of
+            one that is no error of this library (a signal's, in threads) may have struck anywhere.
+    """
 
     name: str
+    cancelled: tuple[type[BaseException], ...] = ()
 
     @abstractmethod
     def now(self) -> float:
@@ -161,6 +170,10 @@ class Runtime(ABC):
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    async def give_way(self) -> None:
+        """Let others run who are ready to, where they cannot while the caller does (tasks of one loop)."""
+        await self.sleep(0)
 
     @abstractmethod
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
@@ -190,7 +203,7 @@ class Runtime(ABC):
         Args:
             addresses: In the order in which to try them; at least one.
             timeout: Seconds for all together; None for ever.
-            local_address: The local IP address to connect from.
+            local_address: The local IP address to connect from, or the name of a network interface.
             stagger: Seconds after which the next address is tried beside those that have not answered.
 
         Raises:

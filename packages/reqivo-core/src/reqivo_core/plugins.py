@@ -84,7 +84,7 @@ class PluginSet:
         self.trace = self._resolve("reqivo_trace", "event")
         self.session_opened = self._resolve("reqivo_session_opened", "session")
         self.session_closed = self._resolve("reqivo_session_closed", "session")
-        self._register_flows = self._resolve("reqivo_register_flows", "session")
+        self._register_flows = self._resolve("reqivo_register_flows", "session", is_nesting=True)
 
     def _add(self, name: str, plugin: Any) -> None:
         """Register one plugin with all it brings, or none of it."""
@@ -111,13 +111,17 @@ class PluginSet:
         self.websockets.update(websockets)
         self.options.update(options)
 
-    def _resolve(self, hook: str, *arguments: str) -> tuple[Hook, ...]:
-        """The implementations of a hook as functions that take all its arguments by position."""
-        implementations = reversed(getattr(self._manager.hook, hook).get_hookimpls())
-        return tuple(_by_position(impl.function, impl.argnames, arguments) for impl in implementations)
+    def _resolve(self, hook: str, *arguments: str, is_nesting: bool = False) -> tuple[Hook, ...]:
+        """The implementations of a hook as functions that take all its arguments by position.
+
+        Pluggy calls the one registered last first. Of what is nested, users expect the first to be the outermost.
+        """
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        ordered = sorted(found, key=lambda impl: impl.trylast - impl.tryfirst) if is_nesting else reversed(found)
+        return tuple(_by_position(impl.function, impl.argnames, arguments) for impl in ordered)
 
     def flows(self, session: Any) -> tuple[Flow, ...]:
-        """The flows that plugins give to a session, outermost first."""
+        """The flows that plugins give to a session, outermost first: those of the first plugin around all others'."""
         return tuple(flow for register in self._register_flows for flow in register(session))
 
     def specs_for(self, scheme: str) -> list[TransportSpec]:

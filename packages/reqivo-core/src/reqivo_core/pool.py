@@ -1,6 +1,6 @@
 """Pool: the conversation around PoolState. It locks, asks, waits, dials, closes; it decides nothing.
 
-One ``threading.Lock`` guards the state in every world; it is held for pure steps only. What a step leaves to be done
+One lock guards the state in every world; it is held for pure steps only. What a step leaves to be done
 (close these, wake those) is done after the lock is released.
 
 Finalizers may run anywhere, also inside a step, on the thread that holds the lock. So they never wait for it: what
@@ -10,14 +10,12 @@ they give back goes into ``_abandoned`` (appending to a deque is atomic), and wh
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reqivo_core.errors import PoolTimeout, SessionClosed
+from reqivo_core.forks import ForkSafe
 from reqivo_core.pool_state import Member, Place, PoolState, Ticket
 
 if TYPE_CHECKING:
@@ -100,18 +98,17 @@ _SHARED: Any = _Shared()
 UNCOUNTED = _Uncounted()
 
 
-class Pool:
+class Pool(ForkSafe):
     """The connections of one session."""
 
     def __init__(self, runtime: Runtime, limits: Limits) -> None:
+        super().__init__()
         self._runtime = runtime
         self._limits = limits
-        self._lock = threading.Lock()
         self._state = PoolState(limits)
         self._abandoned: deque[tuple[PoolState, Member]] = deque()
         self._world: Hashable = None
         self._inherited: list[PoolState] = []
-        _pools.add(self)
 
     async def acquire(self, key: Hashable, may_share: bool, exchange: Exchange, dial: Dial) -> Lease:
         """Wait for a connection.
@@ -255,11 +252,11 @@ class Pool:
             old.close()
         self._settle(old)
 
-    def forget(self) -> None:
-        """Start afresh in a forked child: the connections are the parent's, and so may be whoever held the lock."""
+    def _enter_child(self) -> None:
+        """Start afresh in a forked child: the connections are the parent's."""
+        super()._enter_child()
         is_closed = self._state.is_closed
         self._inherited.append(self._state)  # kept, so that no finalizer closes what the parent still uses
-        self._lock = threading.Lock()
         self._abandoned = deque()
         self._state = PoolState(self._limits)
         self._state.is_closed = is_closed
@@ -314,15 +311,3 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool: {self._describe()}>"
-
-
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for pool in list(_pools):
-        pool.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)

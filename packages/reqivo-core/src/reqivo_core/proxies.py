@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reqivo_core.auth import basic_credentials
-from reqivo_core.errors import InvalidURL, ProxyError, RequestError, excerpt
+from reqivo_core.errors import ProxyError, RequestError, excerpt
 from reqivo_core.messages import Request
 from reqivo_core.routes import Proxy
 from reqivo_core.urls import URL
@@ -39,11 +39,7 @@ def to_proxy(proxy: ProxyTypes, tls: TlsConfig) -> Proxy | None:
     """
     if proxy is None or isinstance(proxy, Proxy):
         return proxy
-    text = str(proxy)
-    url = URL.parse(text if "://" in text else f"http://{text}")
-    if url.path not in ("", "/") or url.query is not None:
-        raise InvalidURL(f"proxy {url.redacted}: give scheme, host and port only", phase="proxy")
-    return Proxy(url.without_userinfo(), url.username, url.password, tls=tls)
+    return Proxy.of(proxy, verify=tls)
 
 
 def authorization(proxy: Proxy) -> str | None:
@@ -203,7 +199,9 @@ async def open_tunnel(transport: Transport, proxy: Proxy, origin: Origin, exchan
                 status=response.status,
             )
         if stream.is_readable():
-            raise ProxyError(f"proxy {proxy.url.redacted} sent octets into the tunnel to {target} before we did")
+            raise ProxyError(
+                f"proxy {proxy.url.redacted} sent octets into the tunnel to {target}, or its end, before we did"
+            )
     except BaseException as error:
         transport.close()
         if isinstance(error, RequestError) and not isinstance(error, ProxyError | TimeoutError):

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reqivo_core.tls_config import TlsConfig
+from reqivo_core.errors import InvalidURL
+from reqivo_core.headers import Headers
+from reqivo_core.tls_config import Cert, TlsConfig, Verify
+from reqivo_core.urls import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from reqivo_core.urls import URL, Origin
+    from reqivo_core.urls import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,37 @@ class Proxy:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: TlsConfig = field(default_factory=TlsConfig)
 
+    @classmethod
+    def of(
+        cls,
+        url: str | URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        verify: Verify = True,
+        cert: Cert = None,
+        trust_env: bool = True,
+    ) -> Proxy:
+        """Describe a proxy of which there is more to be said than its URL.
+
+        Args:
+            url: Where it is, with or without credentials; ``host:port`` means ``http://``.
+            headers: Further field lines for it alone.
+            verify: How an ``https://`` proxy's certificate is verified, as ``verify=`` of a session says for origins.
+            cert: The client's certificate that such a proxy is shown.
+            trust_env: Whether the environment names its authorities.
+
+        Raises:
+            InvalidURL: It is no URL of a proxy.
+            InvalidRequest: A field line cannot be sent, or ``cert`` is none.
+        """
+        text = str(url)
+        parsed = URL.parse(text if "://" in text else f"http://{text}")
+        if parsed.path not in ("", "/") or parsed.query is not None:
+            raise InvalidURL(f"proxy {parsed.redacted}: give scheme, host and port only", phase="proxy")
+        lines = tuple(Headers(headers).multi_items())
+        tls = TlsConfig.of(verify, cert, trust_env=trust_env)
+        return cls(parsed.without_userinfo(), parsed.username, parsed.password, lines, tls)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -43,7 +77,7 @@ class Route:
     Attributes:
         tls: What is wanted of TLS.
         proxy: The proxy between, if any.
-        local_address: The local IP address to connect from.
+        local_address: The local IP address to connect from, or the name of a network interface.
         socket_path: A Unix socket to connect to instead of the origin's address.
         http1: Whether HTTP/1.1 may be spoken.
         http2: None if it may, True if it must, False if it must not.

@@ -198,10 +198,11 @@ class Deadline:
             seconds: How long the phase may take; None for no bound of its own.
 
         Returns:
-            A deadline with the same policy.
+            A deadline whose single waits have no bounds of their own: tunnelling reads and writes, but it connects.
         """
         other = Deadline.__new__(Deadline)
-        other.timeout, other._now, other.started, other.instant = self.timeout, self._now, self.started, self.instant
+        other._now, other.started, other.instant = self._now, self.started, self.instant
+        other.timeout = Timeout(timeout=None, total=self.timeout.total)
         if seconds is not None:
             instant = self._now() + seconds
             if other.instant is None or instant < other.instant:

@@ -8,7 +8,7 @@ the trust decision to the client, so two decisions must not share a connection).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from reqivo_core.errors import InvalidRequest
@@ -16,13 +16,13 @@ from reqivo_core.errors import InvalidRequest
 if TYPE_CHECKING:
     import ssl
 
-Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
+Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext | TlsConfig"
 Cert: TypeAlias = "str | os.PathLike[str] | tuple[str | os.PathLike[str], ...] | None"
 
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """What is wanted of TLS.
+    """What is wanted of TLS. ``verify=`` takes one where there is more to be said than whom to trust.
 
     Attributes:
         verify: True for the default authorities (certifi, or ``SSL_CERT_FILE``/``SSL_CERT_DIR`` where the environment
@@ -55,18 +55,24 @@ class TlsConfig:
         Raises:
             InvalidRequest: ``cert`` is not a path or a tuple of two or three.
         """
+        parts = _paths(cert)
+        if isinstance(verify, TlsConfig):
+            return verify if parts is None else replace(verify, cert=parts)
         if isinstance(verify, os.PathLike):
             verify = os.fspath(verify)
-        if cert is None:
-            parts = None
-        elif isinstance(cert, tuple):
-            if len(cert) not in (2, 3):
-                raise InvalidRequest("cert: give the path of a PEM file, or (certificate, key[, password])")
-            parts = tuple(os.fspath(part) for part in cert)
-        else:
-            parts = (os.fspath(cert),)
         return cls(verify, parts, trust_env=trust_env)
 
     def __repr__(self) -> str:
         """Without the key's password."""
         return f"TlsConfig(verify={self.verify!r}, cert={self.cert and self.cert[:2]!r})"
+
+
+def _paths(cert: Cert) -> tuple[str, ...] | None:
+    """A client's certificate as a tuple, however it was written."""
+    if cert is None:
+        return None
+    if not isinstance(cert, tuple):
+        return (os.fspath(cert),)
+    if len(cert) not in (2, 3):
+        raise InvalidRequest("cert: give the path of a PEM file, or (certificate, key[, password])")
+    return tuple(os.fspath(part) for part in cert)

@@ -19,6 +19,10 @@ CONTINUE_WAIT = 1.0
 """Seconds that a body waits for ``100 Continue`` (RFC 9110 §10.1.1: not for ever)."""
 
 _JOINED = 64 * 1024
+_WITH_AN_ANSWER = (
+    "it has answered with {} before the request was over; a response is read once its request is sent, "
+    "so if the server waits for that, use HTTP/2"
+)
 _CONTINUE = 100
 _SWITCHING_PROTOCOLS = 101
 
@@ -103,7 +107,8 @@ class Conversation:
     async def _upload(self, upload: Upload, piece: bytes | memoryview) -> Head | None:
         """Write the rest of the body, looking before each piece whether the server has answered.
 
-        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest.
+        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest; if
+        it waits for its answer to be read instead, the write times out, since a leaf cannot write and read at once.
 
         Returns:
             The final head, if it came before the end of the body.
@@ -117,7 +122,9 @@ class Conversation:
             try:
                 await self._stream.write(piece, self._exchange.deadline.write())
             except (WriteError, WriteTimeout) as error:
-                if early is None and (answer := await self._answer_to(error)):
+                if early is not None:
+                    error.args = (f"{error.args[0]}; {_WITH_AN_ANSWER.format(early.status)}",)
+                elif answer := await self._answer_to(error):
                     return answer
                 raise
             piece = await upload.next_piece()

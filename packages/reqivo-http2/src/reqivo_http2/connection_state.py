@@ -25,7 +25,7 @@ from reqivo_http2.flow_control import (
 )
 from reqivo_http2.outgoing import Outgoing
 from reqivo_http2.peer_settings import NO_RFC7540_PRIORITIES, PeerSettings
-from reqivo_http2.pings import Pings
+from reqivo_http2.pings import Eagerness, Pings
 from reqivo_http2.streams import Stream
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class ConnectionState:
         outgoing: What is to be written.
         peer: The server's settings.
         limits: The session's limits.
+        policy: How patient it is.
+        eagerness: How often this server wants to be asked for a sign of life.
         failure: Why the connection is over; None while it lives.
         farewell: What the server's GOAWAY said; None before one.
         is_draining: Whether no stream may be opened any more.
@@ -87,10 +89,12 @@ class ConnectionState:
         manager_class: type[BaseFlowControlManager] = AutoTuningFlowControlManager,
         max_pushes: int = 0,
         policy: Policy | None = None,
+        eagerness: Eagerness | None = None,
     ) -> None:
         self.codec = codec
         self.limits = limits
         self.policy = policy or Policy()
+        self.eagerness = eagerness or Eagerness()
         self.streams: dict[int, Stream] = {}
         self.outgoing = Outgoing(self._end_local)
         self.peer = PeerSettings()
@@ -215,6 +219,10 @@ class ConnectionState:
         stream.ends_with_pending = ends
         self.outgoing.refresh(stream)
 
+    def may_send_octets(self, stream: Stream) -> bool:
+        """Whether octets could leave at once, if there were any."""
+        return not stream.has_pending and stream.send_window > 0 and self.outgoing.window > 0
+
     def _end_local(self, stream: Stream) -> None:
         """The last octet of a request has left; trailers may follow."""
         if stream.pending_trailers is not None:
@@ -230,6 +238,16 @@ class ConnectionState:
             self.outgoing.forget(stream)
             if stream.id % 2:
                 self._own_streams -= 1
+            else:
+                self._tell_of_push(stream)
+
+    def _tell_of_push(self, stream: Stream) -> None:
+        """Tell the observers how a pushed response ended."""
+        info: dict[str, Any] = {"url": stream.promised_url, "stream": stream.id, "received": stream.received}
+        if stream.failure is None:
+            self.events.append(("push", "complete", info))
+        else:
+            self.events.append(("push", "failed", {**info, "error": stream.failure.message}))
 
     def cancel(self, stream: Stream, code: int, now: float, failure: Failure | None = None) -> None:
         """Reset a stream, if it is not over. Late frames for it are ignored from now on."""
@@ -280,6 +298,8 @@ class ConnectionState:
         for stream in list(self.streams.values()):
             stream.fail(self.failure)
             self.woken += stream.waiters
+            if not stream.id % 2:
+                self._tell_of_push(stream)
         self.streams.clear()
         self._own_streams = 0
         self.woken += self.waiters
@@ -313,7 +333,7 @@ class ConnectionState:
         if asked is not None:
             times.append(max(asked, self.last_received) + policy.ping_timeout)
         elif policy.ping_interval is not None and self.streams:
-            times.append(self.last_received + policy.ping_interval)
+            times.append(self.last_received + policy.ping_interval * self.eagerness.pause)
         return min(times, default=None)
 
     def tick(self, now: float) -> None:

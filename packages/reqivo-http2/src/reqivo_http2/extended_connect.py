@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError
+from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError, WriteTimeout
 from reqivo_core.interfaces import NetworkStream
 from reqivo_core.timeouts import Deadline, Timeout
 
@@ -42,6 +42,8 @@ class TunnelStream(NetworkStream):
         """See :meth:`NetworkStream.read`."""
         wire, stream = self._wire, self._stream
         deadline = self._deadline(timeout)
+        if timeout == 0 and not stream.has_octets:
+            wire.look()  # which never suspends: TLS above asks so from where nothing can be awaited
         while True:
             with wire.guard:
                 if self._is_closed:
@@ -56,6 +58,9 @@ class TunnelStream(NetworkStream):
                 if stream.is_remote_closed:
                     return b""
                 wire.state.await_octets(stream)
+            if timeout == 0:
+                wire.flush_now()
+                raise ReadTimeout("nothing has come through the tunnel", phase="read")
             if wire.state.outgoing.has_control:
                 await wire.flush(self._deadline(None if timeout is None else max(timeout, 1.0)))
             if not await wire.wait(stream.waiters, lambda: stream.has_octets, timeout, deadline):
@@ -79,15 +84,23 @@ class TunnelStream(NetworkStream):
             raise WriteError(f"nothing can be written to the tunnel: {why}", phase="write")
         if not len(data):
             return
-        deadline = self._deadline(timeout)
         self._wire.hand_over(stream, bytes(data), ends=False)
         try:
-            await self._wire.drain(stream, deadline, lambda: stream.is_local_closed)
+            if timeout == 0:
+                self._send_now()
+            else:
+                await self._wire.drain(stream, self._deadline(timeout), lambda: stream.is_local_closed)
         except BaseException:
             self.close()  # nobody knows how much has left
             raise
         if stream.failure is not None:
             raise WriteError(f"the tunnel broke: {stream.failure.message}", phase="write")
+
+    def _send_now(self) -> None:
+        """Send what was handed over, if that takes no time."""
+        self._wire.flush_now(only_control=False)
+        if self._stream.has_pending:
+            raise WriteTimeout("the tunnel takes nothing at the moment", phase="write")
 
     async def start_tls(
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
@@ -118,6 +131,14 @@ class TunnelStream(NetworkStream):
         if not self._stream.has_octets and not self._is_closed:
             self._wire.look()
         return self._is_closed or self._stream.has_octets
+
+    def is_writable(self) -> bool:
+        """See :meth:`NetworkStream.is_writable`: the windows are open, and so is the connection below."""
+        if self._is_closed or self._stream.is_local_closed:
+            return True  # a write fails at once
+        with self._wire.guard:
+            may_send = self._wire.state.may_send_octets(self._stream)
+        return may_send and self._wire.stream.is_writable()
 
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`: facts about the connection below."""

@@ -80,7 +80,8 @@ class BaseFlowControlManager:
             Octets to grant now.
         """
         self.window_size -= size
-        return self._grant(self.increase_window_size(size))
+        increment = self.increase_window_size(size)
+        return self._grant(increment) if increment else 0
 
     def waits(self) -> int:
         """Account for an application that waits at a window that is used up.

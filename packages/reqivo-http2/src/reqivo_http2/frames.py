@@ -29,9 +29,12 @@ DEFAULT_FRAME_SIZE = 16384
 LARGEST_FRAME_SIZE = 2**24 - 1
 LARGEST_WINDOW = 2**31 - 1
 HEADER_SIZE = 9
+VIEW_SIZE = 1024
+"""Octets of DATA from which on a copy costs more than a view."""
 
-Frame: TypeAlias = "tuple[int, int, int, bytes]"
-"""Type, flags, stream id, payload."""
+Octets: TypeAlias = "bytes | memoryview"
+Frame: TypeAlias = "tuple[int, int, int, Octets]"
+"""Type, flags, stream id, payload; a view for large DATA only."""
 
 _unpack_header = Struct(">HBBBL").unpack_from
 _pack_header = Struct(">HBBBL").pack
@@ -62,18 +65,44 @@ class FrameReader:
     def receive(self, data: bytes) -> Iterator[Frame]:
         """Give the frames that are complete now, one by one: those before a bad one have been given when it raises.
 
+        What large DATA frames hold is given as views of what arrived: to be copied once, and soon, or it would keep all
+        of that alive.
+
         Args:
             data: What has arrived.
 
         Raises:
             ConnectionFault: A frame is too long, or this is not HTTP/2.
         """
-        if self._rest:
-            data = self._rest + data
+        start = 0
+        rest = self._rest
+        if rest:
+            # No more than the frame that was cut off is put together; those behind it stay where they are.
+            start = self._missing(data)
+            rest += data[:start]
             self._rest = b""
+            yield from self._cut(rest, 0)
+            if self._rest:
+                return
+        yield from self._cut(data, start)
+
+    def _missing(self, data: bytes) -> int:
+        """How many of these octets belong to the frame of which the first have come."""
+        rest = self._rest
+        have = len(rest)
+        if not self._has_begun:
+            return len(data)
+        header = rest if have >= HEADER_SIZE else rest + data[: HEADER_SIZE - have]
+        if len(header) < HEADER_SIZE:
+            return len(data)
+        return HEADER_SIZE + int.from_bytes(header[:3], "big") - have
+
+    def _cut(self, data: bytes, start: int) -> Iterator[Frame]:
+        """Give the frames of one piece; what is left of it is kept."""
         if not self._has_begun:
             self._recognise(data)
-        start, size, limit = 0, len(data), self.max_frame_size
+        size, limit = len(data), self.max_frame_size
+        view = memoryview(data)
         while size - start >= HEADER_SIZE:
             high, low, kind, flags, stream_id = _unpack_header(data, start)
             length = high << 8 | low
@@ -84,9 +113,11 @@ class FrameReader:
             end = start + HEADER_SIZE + length
             if end > size:
                 break
-            payload = data[start + HEADER_SIZE : end]
-            start = end
-            yield kind, flags, stream_id & LARGEST_WINDOW, payload
+            begin, start = start + HEADER_SIZE, end
+            if kind == DATA and length >= VIEW_SIZE:
+                yield DATA, flags, stream_id & LARGEST_WINDOW, view[begin:end]
+            else:
+                yield kind, flags, stream_id & LARGEST_WINDOW, data[begin:end]
         if start < size:
             self._rest = data[start:]
 

@@ -6,45 +6,65 @@ observers. So nobody can change the state and forget to wake.
 Finalizers may run anywhere, also on the thread that holds the lock. They never wait for it: what they want done goes
 into a queue (appending to a deque is atomic), and whoever lets go of the lock looks there. They tell nobody but those
 who wait, since pool and observers have locks of their own.
+
+A step that raises anything but this library's own errors was struck by a signal, or by a fault of somebody's window
+manager, and is half done: header sections may be compressed and not queued, octets counted and not kept. Nothing that
+comes over such a connection can be trusted, so it ends.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from reqivo_core.errors import ReadError, ReqivoError
+from reqivo_core.forks import ForkSafe
+from reqivo_http2.faults import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
 
     from reqivo_core.interfaces import Trace
     from reqivo_http2.connection_state import ConnectionState
 
 
-class Guard:
+class Guard(ForkSafe):
     """A lock around a connection's state; use it as a context manager."""
 
-    __slots__ = ("_deferred", "_lock", "_on_change", "_state", "_trace")
-
-    def __init__(self, state: ConnectionState, on_change: Callable[[], None], trace: Trace | None) -> None:
+    def __init__(
+        self,
+        state: ConnectionState,
+        on_change: Callable[[], None],
+        trace: Trace | None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make a guard.
 
         Args:
             state: What it guards.
             on_change: Tells the pool that the number of streams has changed.
             trace: Tells the observers; None where there are none.
+            close: Lets go of the connection, once its state cannot be trusted any more.
         """
-        self._lock = threading.Lock()
+        super().__init__()
         self._state = state
         self._on_change = on_change
         self._trace = trace
+        self._close = close
         self._deferred: deque[Callable[[], None]] = deque()
 
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         state = self._state
+        is_torn = kind is not None and not issubclass(kind, ReqivoError)
+        if is_torn:
+            state.outgoing.clear()
+            state.fail(_torn(error))
         woken = state.woken
         if woken:
             state.woken = []
@@ -58,15 +78,24 @@ class Guard:
         self._lock.release()
         for waiter in woken:
             waiter.wake()
+        if is_torn:
+            self._close()
         if changed:
             self._on_change()
-        if events and self._trace is not None:
-            for name, phase, info in events:
-                self._trace(name, phase, info)
-        for action in after:
-            action()
+        if after or events:
+            self._tell(events, after)
         if self._deferred:
             self._run_deferred()
+
+    def _tell(self, events: list[tuple[str, str, Mapping[str, Any]]], after: list[Callable[[], None]]) -> None:
+        """Tell the observers, and do what was left to be done without the lock, even where an observer fails."""
+        try:
+            if self._trace is not None:
+                for name, phase, info in events:
+                    self._trace(name, phase, info)
+        finally:
+            for action in after:
+                action()
 
     def defer(self, action: Callable[[], None]) -> None:
         """Have something done under the lock: now if it is free, else by whoever holds it. Never waits."""
@@ -83,3 +112,9 @@ class Guard:
                 self._lock.release()
             for waiter in woken:
                 waiter.wake()
+
+
+def _torn(error: BaseException | None) -> Failure:
+    """Why a connection is over in whose state a step is half done."""
+    what = f"{type(error).__name__} was raised in the middle of work on this connection, which had to be closed"
+    return Failure(ReadError, what, is_cut=True)

@@ -16,6 +16,10 @@ _SIZE_UPDATE = 0x20
 _ENTRY_OVERHEAD = 32
 _MOST_BLOCK_PER_LIST = 4
 """A block may be longer than the list that it makes, if its writer was foolish, but not by much."""
+_SHORT_BLOCK = 64
+_COUNTS_SIZE = 1024
+_counts: dict[bytes, int] = {}
+"""Fields of blocks that were found to be well formed; a dict of octets can be shared by threads without a lock."""
 
 
 class Jh2Codec(Codec):
@@ -43,7 +47,7 @@ class Jh2Codec(Codec):
         """See :meth:`Codec.decode`."""
         if len(block) > self._max_list_size * _MOST_BLOCK_PER_LIST:
             raise CompressionFault(f"a header block of {len(block)} octets was received", is_excess=True)
-        count = _count_fields(block)
+        count = _counted(block)
         if count * _ENTRY_OVERHEAD > self._max_list_size:
             raise CompressionFault(f"a header list of {count} fields was received", is_excess=True)
         try:
@@ -55,6 +59,18 @@ class Jh2Codec(Codec):
     def limit_encoder(self, size: int) -> None:
         """See :meth:`Codec.limit_encoder`."""
         self._encoder.header_table_size = size
+
+
+def _counted(block: bytes) -> int:
+    """How many fields a block has, as below: servers send the same short blocks over and over."""
+    count = _counts.get(block)
+    if count is None:
+        count = _count_fields(block)
+        if len(_counts) >= _COUNTS_SIZE:
+            _counts.clear()
+        if len(block) <= _SHORT_BLOCK:
+            _counts[block] = count
+    return count
 
 
 def _count_fields(block: bytes) -> int:

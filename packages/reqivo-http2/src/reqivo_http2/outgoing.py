@@ -82,6 +82,11 @@ class Outgoing:
         """Whether frames other than DATA wait."""
         return bool(self._control)
 
+    @property
+    def has_something(self) -> bool:
+        """Whether there is anything that might leave."""
+        return bool(self._control) or bool(self._sending)
+
     def clear(self) -> None:
         """Forget everything."""
         self._control.clear()

@@ -6,10 +6,18 @@ anything came for it), how far away is it (flow control), and what a user wants 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reqivo_core.urls import Origin
+
+TOO_MANY_PINGS = b"too_many_pings"
+"""What servers say in GOAWAY, beside ENHANCE_YOUR_CALM, to clients that ask too often (gRPC's words, and others')."""
+_MOST_COMPLAINTS = 8
+_ORIGINS = 1024
 
 Answered = "Callable[[float, float], None]"
 
@@ -63,3 +71,35 @@ class Pings:
         if not self.is_probing:
             return None
         return min(sent for sent, answered in self._waiting.values() if answered is None)
+
+
+class Eagerness:
+    """How often one server wants to be asked for a sign of life: with each complaint, half as often.
+
+    Attributes:
+        pause: What the usual interval is multiplied by.
+    """
+
+    __slots__ = ("pause",)
+
+    def __init__(self) -> None:
+        self.pause = 1
+
+    def complain(self) -> None:
+        """The server has complained."""
+        self.pause = min(self.pause * 2, 2**_MOST_COMPLAINTS)
+
+
+class Complaints:
+    """The eagerness that servers have left us, by origin: whoever has complained does not want to do so again."""
+
+    def __init__(self) -> None:
+        # Without a lock: single operations, and at worst a complaint is forgotten.
+        self._known: OrderedDict[Origin, Eagerness] = OrderedDict()
+
+    def about(self, origin: Origin) -> Eagerness:
+        """What is known of an origin, for all connections to it."""
+        known = self._known.setdefault(origin, Eagerness())
+        while len(self._known) > _ORIGINS:
+            self._known.popitem(last=False)
+        return known

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
-from reqivo_core.errors import InvalidRequest, InvalidURL, ReadTimeout, StreamClosed
+from reqivo_core.errors import InvalidRequest, InvalidURL, ReadTimeout, StreamClosed, StreamReset
 from reqivo_core.headers import Headers
 from reqivo_core.interfaces import Exchange, IncomingResponse
 from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.timeouts import Deadline
-from reqivo_http2.faults import StreamFault
+from reqivo_http2.faults import Failure, StreamFault
 from reqivo_http2.flow_control import STREAM_WINDOW
 from reqivo_http2.frames import rst_stream
 from reqivo_http2.response_body import Http2Body
@@ -46,7 +46,8 @@ class PushPolicy:
         max_streams: Pushed responses on their way at once; what is promised beyond them is refused.
         max_body: Octets of one pushed body; a longer one is cancelled. None for any number.
         same_origin: Whether only what belongs to the connection's own origin is accepted.
-        accept: Called with the promised request; refuses it by returning something false. None accepts all.
+        accept: Called with the promised request; refuses it by returning something false. None accepts all. What it
+            raises refuses too, and comes out of ``response.pushes`` at the place of the push.
     """
 
     max_streams: int = 100
@@ -220,14 +221,15 @@ class Pushes:
         self._parent = parent
         self._exchange = exchange
 
-    async def next(self, index: int) -> Promise | None:
+    async def next(self, index: int) -> Promise | Exception | None:
         """Wait for a promise.
 
         Args:
             index: Which one.
 
         Returns:
-            The promise; None if there are no more, or none can come before more of the response has been read.
+            The promise, or what the application's own judgement of it raised; None if there are no more, or none can
+            come before more of the response has been read.
 
         Raises:
             ReadTimeout: The server said nothing for too long.
@@ -238,8 +240,8 @@ class Pushes:
         while True:
             with wire.guard:
                 if index < len(parent.pushes):
-                    promise: Promise = parent.pushes[index]
-                    return promise
+                    found: Promise | Exception = parent.pushes[index]
+                    return found
                 if self._is_complete():
                     return None
             if wire.state.outgoing.has_control:
@@ -273,11 +275,13 @@ class _BlockingPushes(Iterator[Push]):
         self._next = 0
 
     def __next__(self) -> Push:
-        promise = run_blocking(self._pushes.next(self._next))
-        if promise is None:
+        found = run_blocking(self._pushes.next(self._next))
+        if found is None:
             raise StopIteration
         self._next += 1
-        return Push(promise, self._exchange)
+        if isinstance(found, Exception):
+            raise found
+        return Push(found, self._exchange)
 
 
 class _AsyncPushes(AsyncIterator[AsyncPush]):
@@ -287,11 +291,13 @@ class _AsyncPushes(AsyncIterator[AsyncPush]):
         self._next = 0
 
     async def __anext__(self) -> AsyncPush:
-        promise = await self._pushes.next(self._next)
-        if promise is None:
+        found = await self._pushes.next(self._next)
+        if found is None:
             raise StopAsyncIteration
         self._next += 1
-        return AsyncPush(promise, self._exchange)
+        if isinstance(found, Exception):
+            raise found
+        return AsyncPush(found, self._exchange)
 
 
 class PushBook:
@@ -319,23 +325,32 @@ class PushBook:
         state = self._state
         try:
             request = self._request(fields)
-        except (StreamFault, InvalidURL, InvalidRequest):
-            state.outgoing.add(rst_stream(promised, ErrorCodes.PROTOCOL_ERROR))
+        except (StreamFault, InvalidURL, InvalidRequest) as error:
+            self._refuse(promised, ErrorCodes.PROTOCOL_ERROR, str(error))
             return
+        url = request.url.redacted
         if parent is None or parent.is_remote_closed:
-            state.outgoing.add(rst_stream(promised, ErrorCodes.CANCEL))
+            self._refuse(promised, ErrorCodes.CANCEL, "it was promised after the response it belongs to", url)
             return
         if sum(stream_id % 2 == 0 for stream_id in state.streams) >= self._policy.max_streams:
-            state.outgoing.add(rst_stream(promised, ErrorCodes.REFUSED_STREAM))
+            most = self._policy.max_streams
+            self._refuse(promised, ErrorCodes.REFUSED_STREAM, f"PushPolicy(max_streams={most})", url)
             return
         manager = state.manager_class(STREAM_WINDOW)
         stream = Stream(promised, parent.limits, manager, send_window=0, is_head=request.method == "HEAD")
         stream.is_local_closed = True
         stream.max_body = self._policy.max_body
+        stream.promised_url = url
         state.streams[promised] = stream
         promise = Promise(self.wire, request, stream)
         parent.promises_open += 1
+        state.events.append(("push", "started", {"url": url, "stream": promised}))
         state.after.append(lambda: self._judge(parent, promise))
+
+    def _refuse(self, promised: int, code: int, reason: str, url: str | None = None) -> None:
+        """Refuse a promise that breaks the rules or passes the limits."""
+        self._state.outgoing.add(rst_stream(promised, code))
+        self._state.events.append(("push", "failed", {"url": url, "stream": promised, "error": reason}))
 
     def _request(self, fields: RawHeaders) -> Request:
         """The promised request, if it is one that may be promised (RFC 9113 §8.4)."""
@@ -359,18 +374,27 @@ class PushBook:
     def _judge(self, parent: Stream, promise: Promise) -> None:
         """Ask the application whether it wants what was promised. The guard is not held."""
         accept = self._policy.accept
+        error: BaseException | None = None
         try:
             is_wanted = accept is None or bool(accept(promise.request))
-        except Exception:  # the reader may be another request's: its conversation must not die of this
-            is_wanted = False
+        except BaseException as raised:  # the reader may be another request's, whose conversation must not die of it
+            is_wanted, error = False, raised
         with self.wire.guard:
-            state = self._state
             parent.promises_open -= 1
             if is_wanted:
                 parent.pushes.append(promise)
             else:
-                promise.is_claimed = True
-                state.cancel(promise.stream, ErrorCodes.REFUSED_STREAM, self.wire.runtime.now())
-            state.woken += parent.waiters
-            outcome = "started" if is_wanted else "failed"
-            state.events.append(("push", outcome, {"url": str(promise.request.url), "stream": promise.stream.id}))
+                self._turn_down(promise, error)
+                if isinstance(error, Exception):
+                    parent.pushes.append(error)
+            self._state.woken += parent.waiters
+        if error is not None and not isinstance(error, Exception):
+            raise error
+
+    def _turn_down(self, promise: Promise, error: BaseException | None) -> None:
+        """Refuse what the application does not want. The guard is held."""
+        promise.is_claimed = True
+        reason = "the application refused the push" + (f": it raised {error!r}" if error is not None else "")
+        code = ErrorCodes.REFUSED_STREAM
+        failure = Failure(StreamReset, reason, code=code, is_cut=True)
+        self._state.cancel(promise.stream, code, self.wire.runtime.now(), failure)

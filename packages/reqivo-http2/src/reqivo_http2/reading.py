@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reqivo_core.errors import ReadTimeout, RequestError
+from reqivo_core.errors import ReadError, ReadTimeout, RequestError
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2.writing import broken_by
 
@@ -132,15 +132,19 @@ class Reading:
                 seconds = pause
         try:
             data = await self._stream.read(READ_SIZE, seconds)
+            with self._guard:
+                self._receiver.receive(data, self._runtime.now())
         except ReadTimeout:
             with self._guard:
                 self._state.tick(self._runtime.now())
         except RequestError as error:
             self._break(error)
             return
-        else:
-            with self._guard:
-                self._receiver.receive(data, self._runtime.now())
+        except self._runtime.cancelled:
+            raise  # it has taken nothing, and another reads on
+        except BaseException as error:
+            self._break(interrupted(error))  # octets may be lost, and with them the meaning of all that follow
+            raise
         if self._state.outgoing.has_control:
             await self._answer(deadline)
         if self._state.failure is not None:
@@ -182,6 +186,9 @@ class Reading:
             pass
         except RequestError as error:
             self._break(error)
+        except BaseException as error:
+            self._break(interrupted(error))
+            raise
         finally:
             with self._guard:
                 self._is_led = False
@@ -191,3 +198,12 @@ class Reading:
             self._writing.flush_now()
         if self._state.failure is not None:
             self._stream.close()
+
+
+def interrupted(error: BaseException) -> ReadError:
+    """What others on a connection are told that was closed, since a signal struck the thread that read for all."""
+    return ReadError(
+        f"{type(error).__name__} was raised in the thread that was reading for all requests on this connection; octets "
+        f"may be lost, so it was closed",
+        phase="read",
+    )

@@ -7,7 +7,7 @@ server cannot keep us busy with nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
@@ -16,12 +16,14 @@ from reqivo_http2 import faults, frames
 from reqivo_http2.codec import CompressionFault
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name
 from reqivo_http2.frames import ACK, END_HEADERS, END_STREAM, HAS_PRIORITY, LARGEST_WINDOW, FrameReader, number
+from reqivo_http2.pings import TOO_MANY_PINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reqivo_core.headers import RawHeaders
     from reqivo_http2.connection_state import ConnectionState
+    from reqivo_http2.frames import Octets
     from reqivo_http2.push import PushBook
     from reqivo_http2.streams import Stream
 
@@ -56,6 +58,7 @@ class Receiver:
         self._pushes = pushes
         self._reader = FrameReader()
         self._block: _Block | None = None
+        self._fed: dict[Stream, None] = {}  # what got octets from what arrived last
         self._idle_frames = 0
         self._sent_before = 0
         self._now = 0.0
@@ -85,6 +88,11 @@ class Receiver:
                     self._count_idle()  # of a kind that we do not know (RFC 9113 §5.5)
         except ConnectionFault as fault:
             state.break_off(fault)
+        finally:
+            if self._fed:
+                for stream in self._fed:
+                    stream.settle()
+                self._fed.clear()
 
     # Budgets.
 
@@ -123,7 +131,7 @@ class Receiver:
 
     # Messages.
 
-    def _data(self, flags: int, stream_id: int, payload: bytes) -> None:
+    def _data(self, flags: int, stream_id: int, payload: Octets) -> None:
         state = self._state
         size = len(payload)
         state.receive_window -= size
@@ -137,12 +145,13 @@ class Receiver:
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise _flow_control_error(f"the window of stream {stream_id}")
-        data = frames.unpadded(payload, flags)
+        data = frames.unpadded(bytes(payload), flags) if flags & frames.PADDED else payload
         ends = bool(flags & END_STREAM)
         if data or ends:
             self._idle_frames = 0
         else:
             self._count_idle()
+        self._fed[stream] = None
         try:
             stream.receive_data(data, ends)
         except StreamFault as fault:
@@ -340,6 +349,8 @@ class Receiver:
         if state.farewell is None or (code and "NO_ERROR" in state.farewell):
             said = f", saying {excerpt(debug)}" if debug else ""
             state.farewell = f"the server closed the connection (GOAWAY {code_name(code)}{said})"
+        if code == ErrorCodes.ENHANCE_YOUR_CALM and debug.startswith(TOO_MANY_PINGS):
+            state.eagerness.complain()
         state.is_draining = state.has_changed = True
         state.woken += state.waiters
         for stream in [stream for stream in state.streams.values() if stream.id % 2 and stream.id > last]:
@@ -380,7 +391,7 @@ class Receiver:
         state.woken += stream.waiters
 
 
-_HANDLERS: tuple[Callable[[Receiver, int, int, bytes], None], ...] = (
+_HANDLERS: tuple[Callable[[Receiver, int, int, Any], None], ...] = (
     Receiver._data,
     Receiver._headers,
     Receiver._priority,

@@ -119,7 +119,7 @@ def build_head(request: Request) -> OutgoingHead:
 
 def _size(fields: OutgoingFields) -> int:
     """The size of a header list (RFC 9113 §10.5.1)."""
-    return sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value, _ in fields)
+    return _ENTRY_OVERHEAD * len(fields) + sum([len(name) + len(value) for name, value, _ in fields])
 
 
 def _encoded(name: str, value: str) -> OutgoingFields:

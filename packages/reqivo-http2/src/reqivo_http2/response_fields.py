@@ -48,16 +48,14 @@ def check_fields(fields: RawHeaders, max_size: int, max_fields: int, what: str) 
     """
     if len(fields) > max_fields:
         raise headers_too_large(f"the {what} had {len(fields)} field lines; Limits allow {max_fields}")
-    size = _ENTRY_OVERHEAD * len(fields)
-    for name, value in fields:
-        size += len(name) + len(value)
-        if name not in _known:
+    names = [name for name, _ in fields]
+    if not _known.issuperset(names):
+        for name in names:
             _check_name(name, what)
-        if name in _CONNECTION_FIELDS:
-            raise malformed(f"{what} with the field {name.decode()}, which HTTP/2 does not have")
+    text = b"\n".join([b"", *[value for _, value in fields], b""])
+    size = (_ENTRY_OVERHEAD - 1) * len(fields) - 1 + len(b"".join(names)) + len(text)
     if size > max_size:
         raise headers_too_large(f"the {what} had {size} octets; Limits allow {max_size}")
-    text = b"\n".join([b"", *[value for _, value in fields], b""])
     bad = _bad_in_values(text)
     if bad is not None or text.count(b"\n") != len(fields) + 1:
         raise malformed(f"{what} with a control character, or whitespace at an end, in a value")
@@ -68,6 +66,8 @@ def _check_name(name: bytes, what: str) -> None:
         if name[:1] == b":":
             raise malformed(f"{what} with a pseudo-field where none may be: {excerpt(name)}")
         raise malformed(f"{what} with the field name {excerpt(name)}")
+    if name in _CONNECTION_FIELDS:
+        raise malformed(f"{what} with the field {name.decode()}, which HTTP/2 does not have")
     if len(_known) < _KNOWN_SIZE and len(name) < 64:
         _known.add(name)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reqivo_core.limits import Limits
     from reqivo_http2.codec import OutgoingFields
     from reqivo_http2.flow_control import BaseFlowControlManager
+    from reqivo_http2.frames import Octets
 
 _BODILESS = frozenset({204, 304})
 _MANY_CHUNKS = 256
@@ -53,11 +54,13 @@ class Stream:
         promises_open: Promises that are still being judged.
         waiters: Who waits for news of it.
         max_body: Octets of body that are taken; None for any number.
+        promised_url: What was promised, without credentials, if the server opened it.
     """
 
     __slots__ = (
         "_chunks",
         "_expects_body",
+        "_fresh",
         "_interim_size",
         "_is_head",
         "buffered",
@@ -76,6 +79,7 @@ class Stream:
         "max_body",
         "pending",
         "pending_trailers",
+        "promised_url",
         "promises_open",
         "pushes",
         "receive_window",
@@ -103,6 +107,7 @@ class Stream:
         self.send_window = send_window
         self.is_tunnel = is_tunnel
         self.max_body: int | None = None
+        self.promised_url: str | None = None
         self.status: int | None = None
         self.fields: RawHeaders = []
         self.interim: deque[tuple[int, RawHeaders]] = deque()
@@ -121,6 +126,7 @@ class Stream:
         self.promises_open = 0
         self.waiters: list[Waiter] = []
         self._chunks: list[bytes] = []
+        self._fresh: list[Octets] = []  # what came with the latest read
         self._is_head = is_head
         self._expects_body = True
         self._interim_size = 0
@@ -143,7 +149,7 @@ class Stream:
     @property
     def has_octets(self) -> bool:
         """Whether there is something for who waits for the body."""
-        return bool(self._chunks) or self.is_remote_closed or self.failure is not None
+        return bool(self.buffered) or self.is_remote_closed or self.failure is not None
 
     @property
     def stops_upload(self) -> bool:
@@ -203,8 +209,8 @@ class Stream:
         self.trailers = Headers.from_raw(fields)
         self._end()
 
-    def receive_data(self, data: bytes, ends: bool) -> None:
-        """Take octets of the body."""
+    def receive_data(self, data: Octets, ends: bool) -> None:
+        """Take octets of the body; ``settle`` is to be called once all that arrived together has been taken."""
         self.is_silent = False
         if self.is_remote_closed:
             raise StreamFault(ErrorCodes.STREAM_CLOSED, "the server sent DATA after the end of a response")
@@ -216,15 +222,21 @@ class Stream:
                 raise malformed(f"a body of at least {self.received} octets where {self.length} were due")
             if self.max_body is not None and self.received > self.max_body:
                 raise StreamFault(ErrorCodes.CANCEL, f"the body has more than {self.max_body} octets", BodyTooLarge)
-            self._keep(data)
+            self._fresh.append(data)
+            self.buffered += len(data)
         if ends:
             self._end()
 
-    def _keep(self, data: bytes) -> None:
-        """Buffer octets; very small pieces are put together, for each costs more than it holds."""
-        chunks = self._chunks
-        chunks.append(data)
-        self.buffered += len(data)
+    def settle(self) -> None:
+        """Put together what came with one read: octets are copied once, and no view keeps alive what it looks at.
+
+        Very small pieces are put together too, for each costs more than it holds.
+        """
+        chunks, fresh = self._chunks, self._fresh
+        if not fresh:
+            return
+        chunks.append(b"".join(fresh))
+        fresh.clear()
         if len(chunks) >= _MANY_CHUNKS and self.buffered < len(chunks) * _SMALL_CHUNK:
             chunks[:] = [b"".join(chunks)]
 
@@ -241,6 +253,7 @@ class Stream:
 
     def take(self) -> bytes:
         """Take what is there of the body."""
+        self.settle()
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -255,6 +268,7 @@ class Stream:
     def discard(self) -> None:
         """Forget what is there of the body."""
         self._chunks.clear()
+        self._fresh.clear()
         self.buffered = 0
         self.pending = _NO_OCTETS
         self.ends_with_pending = False

@@ -13,7 +13,7 @@ from reqivo_core.errors import (
     ServerDisconnected,
     StreamReset,
 )
-from reqivo_core.headers import Headers
+from reqivo_core.headers import Headers, checked_value
 from reqivo_core.interfaces import IncomingResponse, Transport
 from reqivo_http2 import frames
 from reqivo_http2.codec import VARIABLE, load_codec
@@ -21,6 +21,7 @@ from reqivo_http2.connection_state import ConnectionState, Policy
 from reqivo_http2.extended_connect import TunnelStream, no_extended_connect
 from reqivo_http2.faults import Failure
 from reqivo_http2.flow_control import AutoTuningFlowControlManager
+from reqivo_http2.pings import Complaints
 from reqivo_http2.push import PushBook, Pushes, PushPolicy
 from reqivo_http2.request_fields import OutgoingHead, build_head
 from reqivo_http2.response_body import Http2Body
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 CODEC = load_codec(os.environ.get(VARIABLE))
 """The codec that was chosen at import."""
+
+COMPLAINTS = Complaints()
+"""Of servers that were asked for signs of life too often; for all sessions, since servers know clients by address."""
 
 CONTINUE_WAIT = 1.0
 """Seconds that a body waits for ``100 Continue`` (RFC 9110 §10.1.1: not for ever)."""
@@ -74,6 +78,7 @@ class Http2Transport(Transport):
             manager_class=context.options.get("window_manager") or AutoTuningFlowControlManager,
             max_pushes=policy.max_streams if policy is not None else 0,
             policy=self.policy,
+            eagerness=COMPLAINTS.about(context.origin),
         )
         self._pushes = PushBook(state, policy, context) if policy is not None else None
         self._wire = Wire(stream, state, context, self._pushes)
@@ -170,9 +175,11 @@ class Http2Transport(Transport):
             if upload is not None and stream.stops_upload:
                 await upload.aclose()
             return self._respond(head, stream, upload, exchange)
-        except BaseException:
+        except BaseException as error:
             wire.cancel(stream)
             wire.flush_now()
+            if isinstance(error, RequestError) and error.unprocessed and not content.can_be_sent:
+                error.args = (f"{error}; it was not sent again, since its body can be read only once",)
             raise
         finally:
             if upload is not None and (stream.failure is not None or stream.status is None):
@@ -299,10 +306,14 @@ class Http2Transport(Transport):
             stream_id: ``response.extensions["stream_id"]``.
             priority: As in the ``Priority`` header: ``"u=1, i"``.
             exchange: Bounds the write.
+
+        Raises:
+            InvalidRequest: It is no value of a header.
         """
+        value = checked_value("priority", priority).encode("latin-1")
         with self._wire.guard:
             if stream_id in self._state.streams:
-                self._state.outgoing.add(frames.priority_update(stream_id, priority.encode("ascii")))
+                self._state.outgoing.add(frames.priority_update(stream_id, value))
         await self._wire.flush(exchange.deadline)
 
 

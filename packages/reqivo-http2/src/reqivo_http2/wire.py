@@ -41,7 +41,7 @@ class Wire:
         self.stream = stream
         self.state = state
         self.runtime = context.runtime
-        self.guard = Guard(state, context.on_change, context.trace)
+        self.guard = Guard(state, context.on_change, context.trace, stream.close)
         self._writing = Writing(stream, state, self.guard, context.runtime)
         self._reading = Reading(stream, state, Receiver(state, pushes), self.guard, self._writing, context.runtime)
 
@@ -51,9 +51,9 @@ class Wire:
         """Write what may leave, unless somebody else is at it: see :class:`Writing`."""
         await self._writing.flush(deadline, stream)
 
-    def flush_now(self) -> None:
+    def flush_now(self, *, only_control: bool = True) -> None:
         """Write what may leave without waiting."""
-        self._writing.flush_now()
+        self._writing.flush_now(only_control=only_control)
 
     def hand_over(self, stream: Stream, data: bytes | memoryview, *, ends: bool) -> None:
         """Put octets where they will be sent from."""

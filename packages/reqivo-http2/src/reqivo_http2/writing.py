@@ -45,46 +45,36 @@ class Writing:
         Raises:
             RequestError: The connection broke, which all its streams have been told.
         """
-        state = self._state
-        if not only_control and len(state.streams) > 1 and not await self._gather():
-            return
+        state, guard, outgoing = self._state, self._guard, self._state.outgoing
         holds = False
-        while True:
-            with self._guard:
-                if holds:
-                    self._leave()
-                if self._is_writing or (holds and self._turns_wait_behind(stream)):
-                    return
-                data = state.outgoing.take_control() if only_control else state.outgoing.take()
-                if not data:
+        data = b""
+        try:
+            with guard:
+                if self._is_writing or not outgoing.has_something:
                     return
                 self._is_writing = holds = True
-            try:
+            if not only_control and len(state.streams) > 1:
+                # Others who are about to send queue their frames too: one write for many costs little more.
+                await self._runtime.give_way()
+            has_written = False
+            while True:
+                with guard:
+                    if not (has_written and self._turns_wait_behind(stream)):
+                        data = outgoing.take_control() if only_control else outgoing.take()
+                    if not data:
+                        self._leave()
+                        return
                 await self._stream.write(data, deadline.write())
-            except BaseException as error:
+                data = b""
+                has_written = True
+        except BaseException as error:
+            if data:
                 self._break(error)
-                raise
-
-    async def _gather(self) -> bool:
-        """Let others who are about to send queue their frames too: one write for many costs little more than for one.
-
-        Returns:
-            Whether there is something to write, and nobody is at it.
-        """
-        with self._guard:
-            if self._is_writing:
-                return False
-            self._is_writing = True
-        try:
-            await self._runtime.sleep(0)
-        except BaseException:
-            with self._guard:
-                self._leave()
-            self.flush_now()  # others have left their frames to us
+            elif holds:
+                with guard:
+                    self._leave()
+                self.flush_now()  # others have left their frames to us
             raise
-        with self._guard:
-            self._leave()
-        return True
 
     def _turns_wait_behind(self, stream: Stream | None) -> bool:
         """Whether somebody waits for the place, and who holds it has sent what it wanted to."""
@@ -104,12 +94,17 @@ class Writing:
             self._state.fail(broken_by(error))
         self._stream.close()
 
-    def flush_now(self) -> None:
-        """Write what may leave without waiting; for farewells, on the way out of an error."""
+    def flush_now(self, *, only_control: bool = True) -> None:
+        """Write what may leave without waiting; for farewells, on the way out of an error.
+
+        Args:
+            only_control: Whether to leave DATA to those whose it is.
+        """
         with self._guard:
             data = b""
             if not self._is_writing and self._stream.is_writable():
-                data = self._state.outgoing.take_control()
+                outgoing = self._state.outgoing
+                data = outgoing.take_control() if only_control else outgoing.take()
             if data:
                 self._is_writing = True
         if not data:

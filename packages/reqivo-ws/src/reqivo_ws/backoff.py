@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from reqivo_core.errors import (
     CertificateError,
+    ConnectionClosed,
     HandshakeError,
     NetworkError,
     ServerDisconnected,
     TimeoutException,
 )
+from reqivo_ws.closing import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,8 @@ class Backoff:
 
 def is_worth_retrying(error: BaseException) -> bool:
     """Whether an attempt to connect that failed so might succeed later."""
+    if isinstance(error, ConnectionClosed):
+        return is_transient(error.code)
     if isinstance(error, HandshakeError):
         if error.response is not None:
             return error.response.status_code in _TRANSIENT_STATUSES

@@ -41,7 +41,8 @@ Sendable: TypeAlias = "str | Octets | Iterable[str | Octets] | AsyncIterable[str
 
 _MISSING: Any = object()
 _SETTINGS = ("max_message_size", "ping_interval", "ping_timeout", "close_timeout")
-_SENDING = ("auth", "verify", "cert", "proxy", "http2")
+_SENDING = ("verify", "cert", "http2")
+_OR_NONE = ("auth", "proxy")
 
 
 class WebSocketOptions(TypedDict, total=False):
@@ -58,19 +59,19 @@ class WebSocketOptions(TypedDict, total=False):
         ping_interval: Seconds between pings of our own; 20 by default, None for none.
         ping_timeout: Seconds of silence after a ping that mean the peer has died; 20 by default, None for never.
         close_timeout: Seconds for the closing handshake; 10 by default.
-        auto_reconnect: Whether to connect again when the connection is lost.
+        auto_reconnect: Whether to connect again when the connection is lost, or when the server is not there at first.
         max_reconnect_attempts: How often in a row; 5 by default, None for ever.
         reconnect_delay: Seconds before the first attempt; twice as many before each that follows, up to a minute,
             shortened by chance to as little as half.
-        on_reconnect: Called with the WebSocket after each reconnection, to subscribe again or the like.
+        on_reconnect: Called with the WebSocket whenever a lost connection was replaced, to subscribe again or the like.
         session: Whose pool, cookies, proxies, authentication and hooks to use; one of its own by default.
         params: For the URL's query.
         cookies: To send along with the session's.
-        auth: Instead of the session's.
+        auth: Instead of the session's; None for none.
         max_redirects: How many redirects of the handshake to follow; 10 by default.
         verify: As of a request.
         cert: As of a request.
-        proxy: As of a request.
+        proxy: As of a request; None for none.
         http2: Whether a stream of an HTTP/2 connection may be used (RFC 8441): None where the server offers it.
     """
 
@@ -132,7 +133,7 @@ class BaseWebSocket:
             offers=_offers(given.get("compression", True)),
             timeout=limits,
             max_redirects=given.get("max_redirects", 10),
-            sending={name: given[name] for name in _SENDING if given.get(name) is not None},
+            sending=_sending(given),
         )
         changes = {name: given[name] for name in _SETTINGS if name in given}
         if limits is not None:
@@ -200,7 +201,7 @@ class BaseWebSocket:
             return
         self._is_closed = False
         self._reconnector.begin(self._its_session().runtime)
-        await self._open()
+        await (self._reconnector.connect(self) if self._is_reconnecting else self._open())
 
     async def _open(self) -> Connection:
         """Open a connection, and make it the one in use."""
@@ -323,8 +324,18 @@ class BaseWebSocket:
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "not connected" if self._connection is None else "closed"
-        shown = getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
-        return f"<{type(self).__name__} {shown}: {state}>"
+        return f"<{type(self).__name__} {self._shown_url}: {state}>"
+
+    @property
+    def _shown_url(self) -> str:
+        """The URL without credentials."""
+        return getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
+
+
+def _sending(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the handshake's requests: what is not given is the session's, and None is none where it can be."""
+    sending = {name: given[name] for name in _SENDING if given.get(name) is not None}
+    return sending | {name: given[name] for name in _OR_NONE if name in given}
 
 
 def _offers(compression: Any) -> tuple[Deflate, ...]:

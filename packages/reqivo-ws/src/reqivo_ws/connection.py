@@ -442,8 +442,10 @@ class Connection:
         if self._ending is None:
             self._ending = self._verdict or ending
         self._writer.is_closed = True
-        self._stream.close()
-        self._wake_followers()
+        try:
+            self._stream.close()
+        finally:
+            self._wake_followers()
 
     def _lost(self, error: BaseException | None) -> None:
         """The connection broke, or ended without a close frame."""
@@ -461,8 +463,11 @@ class Connection:
     async def _conclude(self, verdict: Ending, linger: float = LINGER) -> None:
         """Send the close frame, answering or telling why, unless it was sent before; then let go."""
         try:
-            await self._writer.close_frame(verdict.code, verdict.reason, LINGER)
-            await self._linger(linger)
+            has_answered = await self._writer.close_frame(verdict.code, verdict.reason, LINGER)
+            # The end of a stream among others throws nothing away that was sent before: where the server has answered
+            # us, there is nothing left to wait for.
+            if has_answered or self._stream.get_info("stream_id") is None:
+                await self._linger(linger)
         finally:
             self._end(verdict)
 

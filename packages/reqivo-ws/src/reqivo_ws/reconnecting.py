@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import ConnectionClosed, HandshakeError, RequestError
@@ -13,18 +14,24 @@ from reqivo_ws.verdicts import too_late
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reqivo_core.errors import ReqivoError
     from reqivo_core.interfaces import Runtime, Waiter
     from reqivo_ws.base_websocket import BaseWebSocket
     from reqivo_ws.connection import Connection
 
 
+_greeted: ContextVar[Connection | None] = ContextVar("greeted", default=None)
+"""The connection of which ``on_reconnect`` is being told, where that is called."""
+
+
 class Reconnector:
-    """Connects again, one at a time, whoever finds that the connection is lost.
+    """Connects until it succeeds, one at a time, whoever finds that there is no connection, or that it is lost.
 
     Args:
         delay: Seconds before the first attempt.
         max_attempts: How many there may be in a row; None for any number.
-        on_reconnect: Called with the WebSocket after each success; may be a coroutine function in an async world.
+        on_reconnect: Called with the WebSocket after each lost connection that was replaced; may be a coroutine
+            function in an async world.
     """
 
     def __init__(self, delay: float, max_attempts: int | None, on_reconnect: Callable[[Any], Any] | None) -> None:
@@ -48,6 +55,7 @@ class Reconnector:
         self._is_stopped = False
         self._backoff.reset()
         self._due = None
+        self._failure = None
         self._baton = Baton(runtime)
 
     def stop(self) -> None:
@@ -56,6 +64,29 @@ class Reconnector:
         sleeper = self._sleeper
         if sleeper is not None:
             sleeper.wake()
+
+    async def connect(self, websocket: BaseWebSocket) -> None:
+        """Make the first connection. A server that is down at this moment is no other than one that goes down later.
+
+        Args:
+            websocket: Whose.
+
+        Raises:
+            RequestError: What the first attempt failed by, once the attempts are used up; what any fails by, if it
+                would fail again.
+            HandshakeError: Likewise.
+        """
+        try:
+            await websocket._open()
+            return
+        except (RequestError, HandshakeError) as error:
+            if not is_worth_retrying(error):
+                raise
+            first = error
+        while True:
+            await self._wait(websocket, first, None)
+            if await self._attempt(websocket, first, is_first=True):
+                return
 
     async def reconnect(
         self, websocket: BaseWebSocket, lost: Connection, error: ConnectionClosed, until: float | None
@@ -73,6 +104,8 @@ class Reconnector:
             HandshakeError: The server refuses for good (as with 401 or 404).
             ReadTimeout: Time is up; the next call goes on where this one stopped.
         """
+        if _greeted.get() is lost:
+            raise error  # out of on_reconnect, for which whoever called it waits: there it counts as a failed attempt
         if not await self._baton.take(None if until is None else max(0.0, until - self._runtime.now())):
             raise too_late("no message", 0)
         try:
@@ -95,7 +128,7 @@ class Reconnector:
             if lost.received or self._runtime.now() - lost.opened > STABLE:
                 self._backoff.reset()
 
-    async def _wait(self, websocket: BaseWebSocket, error: ConnectionClosed, until: float | None) -> None:
+    async def _wait(self, websocket: BaseWebSocket, error: ReqivoError, until: float | None) -> None:
         """Wait until the next attempt is due."""
         now = self._runtime.now()
         if self._due is None:
@@ -116,27 +149,46 @@ class Reconnector:
         if instant < self._due:
             raise too_late("no message", None)
 
-    async def _attempt(self, websocket: BaseWebSocket, error: ConnectionClosed) -> bool:
+    async def _attempt(self, websocket: BaseWebSocket, error: ReqivoError, is_first: bool = False) -> bool:
         """Try once; whether it succeeded."""
         self._due = None
         try:
-            await websocket._open()
+            connection = await websocket._open()
         except (RequestError, HandshakeError) as failure:
             self._tell(websocket, "failed", {"error": repr(failure)})
-            if self._is_stopped or not is_worth_retrying(failure):
-                raise failure from error
-            self._failure = failure
+            self._keep_failure(failure, error)
             return False
         self._tell(websocket, "complete", {})
-        if self._on_reconnect is not None:
+        try:
+            if not is_first:
+                await self._greet(websocket, connection)
+        except ConnectionClosed as failure:
+            self._keep_failure(failure, error)
+            return False
+        return True
+
+    def _keep_failure(self, failure: ReqivoError, error: ReqivoError) -> None:
+        """Remember why an attempt failed; raise it if another would be no better."""
+        if self._is_stopped or not is_worth_retrying(failure):
+            raise failure from error
+        self._failure = failure
+
+    async def _greet(self, websocket: BaseWebSocket, connection: Connection) -> None:
+        """Let the application say again what the server has to know."""
+        if self._on_reconnect is None:
+            return
+        token = _greeted.set(connection)
+        try:
             outcome = self._on_reconnect(websocket)
             if inspect.isawaitable(outcome):
                 await outcome
-        return True
+        finally:
+            _greeted.reset(token)
 
     def _tell(self, websocket: BaseWebSocket, state: str, info: Mapping[str, Any]) -> None:
         """Tell the session's observers."""
         trace = websocket._its_session().trace
         if trace is not None:
-            url = websocket.response.request.url.redacted if websocket.response is not None else ""
+            response = websocket.response
+            url = websocket._shown_url if response is None else response.request.url.redacted
             trace("reconnect", state, {"url": url, "attempt": self._backoff.attempts, **info})

@@ -39,28 +39,7 @@ class AsyncSession(async_session.AsyncSession):
         digest: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> int:
-        """Fetch a file.
-
-        What comes goes to ``<path>.part`` and takes its name when it is whole. A download that breaks off is resumed,
-        now, or by the next call with the same arguments, if the server says which version of the file it sends.
-
-        Args:
-            url: Absolute, or appended to ``base_url``.
-            path: The file, replaced if it exists.
-            resume: Whether to resume; otherwise what came of a broken download is removed.
-            progress: Called after each chunk with the octets written so far and, where announced, in all.
-            digest: What the file must hash to, such as ``sha256:9f86…``.
-            options: See RequestOptions.
-
-        Returns:
-            Its size in octets.
-
-        Raises:
-            HTTPStatusError: The server refused.
-            DecodeError: The file is not the one that ``digest`` describes.
-            RequestError: It broke off, and could not be resumed.
-            OSError: The file cannot be written.
-        """
+        """Fetch a file: see ``reqivo.Session.download``."""
         from reqivo.downloads import Download
 
         return await Download(self, url, path, resume=resume, progress=progress, digest=digest, options=options).run()
@@ -68,18 +47,7 @@ class AsyncSession(async_session.AsyncSession):
     def sse(
         self, url: str | URL, *, reconnect: bool = True, last_event_id: str | None = None, **options: Any
     ) -> AsyncEventStream:
-        """Receive server-sent events.
-
-        Args:
-            url: Absolute, or appended to ``base_url``.
-            reconnect: Whether to come back when the connection ends or breaks, after the time that the server asks
-                for, and tell it which event was the last. A status of 204 ends it all the same.
-            last_event_id: Which event was the last, from an earlier time.
-            options: See RequestOptions; ``method`` too. The read timeout bounds the silence between two events.
-
-        Returns:
-            An iterator of ServerSentEvent that connects when it is first asked; close it, or use ``async with``.
-        """
+        """Receive server-sent events: see ``reqivo.Session.sse``; iterate with ``async for``."""
         from reqivo.sse import AsyncEventStream
 
         return AsyncEventStream(self, url, reconnect, last_event_id, options)

@@ -5,21 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from reqivo_core.headers import is_secret
+
 if TYPE_CHECKING:
     from reqivo_core import Request
 
-_SECRET: Final = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "api-key",
-        "x-api-key",
-        "x-auth-token",
-        "x-csrf-token",
-        "x-amz-security-token",
-    }
-)
 _LEFT_OUT: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 """What curl says by itself."""
 MASK: Final = "***"
@@ -46,7 +36,7 @@ def curl_command(request: Request) -> str:
         if lower == "accept-encoding":
             words.append("--compressed")
         elif lower not in _LEFT_OUT:
-            shown = MASK if lower in _SECRET else value
+            shown = MASK if is_secret(lower) else value
             words += ["--header", f"{name}: {shown}" if shown else f"{name};"]
     if has_body:
         words.append("--data-binary")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reqivo.challenges import quoted, read_challenges, read_parameters
 from reqivo_core.errors import InvalidRequest
+from reqivo_core.forks import ForkSafe
 from reqivo_core.runtime.driving import run_blocking
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _Space:
         return hashlib.new(self.hash, b":".join(parts), usedforsecurity=False).hexdigest().encode()
 
 
-class DigestAuth:
+class DigestAuth(ForkSafe):
     """User name and password, proven without being sent (RFC 7616).
 
     The first request to an origin is sent without; its 401 brings the challenge, and the request is sent again with
@@ -93,10 +93,10 @@ class DigestAuth:
         for name, text in (("user name", username), ("password", password)):
             if not isinstance(text, str) or any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
                 raise InvalidRequest(f"digest auth: the {name} must be a str without control characters")
+        super().__init__()
         self._username = username
         self._password = password
         self._spaces: dict[Origin, _Space] = {}
-        self._lock = threading.Lock()
 
     def __call__(self, request: Request) -> Generator[Any, Any, Any]:
         """Send, and where the server challenges, answer; once more if only the nonce had gone stale."""

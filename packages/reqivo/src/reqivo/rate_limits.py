@@ -6,13 +6,13 @@ blocking and async ones mixed, it bounds them together. Redirects and retries co
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from reqivo_core import Sleep, WaitFor, hookimpl
 from reqivo_core.errors import PoolTimeout
+from reqivo_core.forks import ForkSafe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -47,7 +47,7 @@ class _Bucket:
         return self._tokens + (now - self._time) * self._rate >= self._burst
 
 
-class _Gate:
+class _Gate(ForkSafe):
     """Slots, and a queue of those who wait for one.
 
     Slots come back when bodies end, which may be in a finalizer, inside anybody's locks, this one's too: so returning
@@ -55,11 +55,11 @@ class _Gate:
     """
 
     def __init__(self, slots: int) -> None:
+        super().__init__()
         self._free = slots
         self._slots = slots
         self._queue: deque[_Ticket] = deque()
         self._returned: deque[None] = deque()
-        self._lock = threading.Lock()
 
     def enter(self, ticket: _Ticket) -> bool:
         """Take a slot, or queue for one; tells whether it was taken."""
@@ -97,11 +97,18 @@ class _Gate:
                         woken.append(self._queue.popleft())
                         woken[-1].has_slot = True
                     else:
-                        self._free += 1
+                        self._free = min(self._free + 1, self._slots)
             finally:
                 self._lock.release()
             for ticket in woken:
                 ticket.wake()
+
+    def _enter_child(self) -> None:
+        """Begin anew in a forked child: who is inside or waits is a thread of the parent. At most, one's own is not."""
+        super()._enter_child()
+        self._free = self._slots
+        self._queue.clear()
+        self._returned.clear()
 
     def is_idle(self) -> bool:
         """Whether nobody is inside or waits."""
@@ -132,15 +139,15 @@ class _Ticket:
 T = TypeVar("T", _Bucket, _Gate)
 
 
-class _PerHost(Generic[T]):
+class _PerHost(ForkSafe, Generic[T]):
     """One thing for all hosts, or one for each."""
 
     def __init__(self, per_host: bool, make: Callable[[], T], is_idle: Callable[[T], bool]) -> None:
+        super().__init__()
         self._is_per_host = per_host
         self._make: Callable[[], T] = make
         self._is_idle: Callable[[T], bool] = is_idle
         self._by_host: dict[str, T] = {}
-        self._lock = threading.Lock()
 
     def find(self, request: Request) -> T:
         host = request.url.host if self._is_per_host else ""
@@ -153,7 +160,7 @@ class _PerHost(Generic[T]):
             return found
 
 
-class RateLimiter:
+class RateLimiter(ForkSafe):
     """Lets so many requests pass in a second, and the others wait in their order (a token bucket).
 
     Waiting ends with the request's deadline: what would have to wait longer fails at once with TotalTimeout.
@@ -186,8 +193,8 @@ class RateLimiter:
         burst = max(1, int(rate)) if burst is None and 0 < rate < float("inf") else burst
         if not 0 < rate < float("inf") or burst is None or burst < 1:
             raise ValueError(f"RateLimiter({rate!r}, burst={burst!r}): give a rate above 0 and a burst of at least 1")
+        super().__init__()
         self._now = now
-        self._lock = threading.Lock()
         self._buckets: _PerHost[_Bucket] = _PerHost(
             per_host, lambda: _Bucket(rate, burst, now()), lambda bucket: bucket.is_idle(now())
         )

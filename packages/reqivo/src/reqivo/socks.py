@@ -54,7 +54,7 @@ async def open_socks_tunnel(stream: NetworkStream, proxy: Proxy, origin: Origin,
     except SOCKSError as error:
         raise conversation.failure(f"does not speak SOCKS5: {excerpt(str(error))}") from error
     if stream.is_readable():
-        raise conversation.failure(f"sent octets into the tunnel to {origin} before we did")
+        raise conversation.failure(f"sent octets into the tunnel to {origin}, or its end, before we did")
     return stream
 
 

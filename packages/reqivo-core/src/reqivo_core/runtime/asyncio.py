@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 from reqivo_core.runtime.asyncio_race import Race
@@ -225,7 +226,8 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
         return await start_tls(self, config, server_hostname, alpn, timeout)
 
@@ -364,6 +366,7 @@ class AsyncioRuntime(Runtime):
     """Suspends the task that runs. One instance serves any number of loops."""
 
     name = "asyncio"
+    cancelled = (asyncio.CancelledError,)
 
     now = staticmethod(time.monotonic)  # asked several times a request: without a frame of our own
 

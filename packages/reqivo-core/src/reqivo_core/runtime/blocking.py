@@ -29,6 +29,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
@@ -163,7 +164,8 @@ class BlockingStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
         return await start_tls(self, config, server_hostname, alpn, timeout)
 
@@ -223,8 +225,10 @@ class BlockingWaiter(Waiter):
 
     def wake(self) -> None:
         """See :meth:`Waiter.wake`."""
+        if self._is_awake:
+            return
         self._is_awake = True
-        with contextlib.suppress(RuntimeError):  # It was awake already.
+        with contextlib.suppress(RuntimeError):  # Two woke it at the same moment.
             self._lock.release()
 
     async def wait(self, timeout: float | None) -> bool:
@@ -271,6 +275,9 @@ class BlockingRuntime(Runtime):
     async def sleep(self, seconds: float) -> None:
         """See :meth:`Runtime.sleep`."""
         time.sleep(seconds)  # noqa: ASYNC251  # in this world a wait does block the thread
+
+    async def give_way(self) -> None:
+        """See :meth:`Runtime.give_way`: threads take turns by themselves, and to hand over early costs two switches."""
 
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
         """See :meth:`Runtime.resolve`."""

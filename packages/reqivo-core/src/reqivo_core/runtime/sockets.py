@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reqivo_core.errors import (
@@ -49,7 +50,7 @@ def open_socket(address: Address, local_address: str | None) -> tuple[socket.soc
 
     Args:
         address: Where it is to be connected.
-        local_address: The local IP address to connect from.
+        local_address: The local IP address to connect from, or the name of a network interface.
 
     Returns:
         The socket and the system's form of the address.
@@ -64,21 +65,47 @@ def open_socket(address: Address, local_address: str | None) -> tuple[socket.soc
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if local_address is not None:
-            _bind(sock, Address(local_address, 0))
+            _bind(sock, local_address)
     except BaseException:
         sock.close()
         raise
     return sock, target
 
 
-def _bind(sock: socket.socket, local: Address) -> None:
-    """Bind to a local address, which must be of the same family."""
+def _bind(sock: socket.socket, name: str) -> None:
+    """Bind to a local address, which must be of the same family, or to an interface."""
+    local = Address(name, 0)
+    if not local.is_ipv6 and not _is_ipv4(name):
+        return _bind_to_interface(sock, name)
     if local.is_ipv6 != (sock.family == socket.AF_INET6):
         raise OSError(f"cannot be reached from {local.host}, an address of the other IP version")
     try:
         sock.bind(_system_address(local))
     except OSError as error:
         raise OSError(f"cannot connect from {local.host}: {explain(error)}") from error
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):  # ValueError: it holds a NUL
+        return False
+    return True
+
+
+def _bind_to_interface(sock: socket.socket, name: str) -> None:
+    """Send through one interface, whatever the routes say."""
+    try:
+        if sys.platform == "linux":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(name))
+        elif sys.platform == "darwin":
+            is_ipv6 = sock.family == socket.AF_INET6
+            level, option = (socket.IPPROTO_IPV6, 125) if is_ipv6 else (socket.IPPROTO_IP, 25)  # IP(V6)_BOUND_IF
+            sock.setsockopt(level, option, socket.if_nametoindex(name))
+        else:
+            raise OSError("this platform binds to addresses, not to names of interfaces")
+    except OSError as error:
+        raise OSError(f"cannot connect from {name!a}: {explain(error)}") from error
 
 
 def _system_address(address: Address) -> tuple[Any, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from reqivo_core.errors import (
     TlsError,
     WriteError,
 )
+from reqivo_core.forks import ForkSafe, Section
 from reqivo_core.interfaces import NetworkStream
 from reqivo_core.runtime.certificates import describe_names
 from reqivo_core.runtime.driving import run_blocking
@@ -116,27 +116,17 @@ class _Sessions:
 
 _sessions = _Sessions()
 
-_making = threading.Lock()
+_making = Section()
 """Held from setting ALPN on a context until a connection has copied it: the context may be the user's, and shared."""
 
 
-def _enter_child() -> None:
-    """Free the lock in a forked child: whoever held it is a thread of the parent."""
-    global _making
-    _making = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_enter_child)
-
-
-class TlsStream(NetworkStream):
+class TlsStream(ForkSafe, NetworkStream):
     """An encrypted stream.
 
     OpenSSL's state is guarded by a lock. It is held around its calls and while nothing waits, so that a reader and a
-    writer may be in two threads. Records must leave in the order in which they were made, whoever made them: what a
-    reader has to answer (to a request for our certificate, for instance) leaves at once where nobody is writing, and
-    otherwise with what is being written.
+    writer may be in two threads, and no fork strikes while OpenSSL holds a lock of its own. Records must leave in the
+    order in which they were made, whoever made them: what a reader has to answer (to a request for our certificate, for
+    instance) leaves at once where nobody is writing, and otherwise with what is being written.
 
     Where nothing may wait, the stream below is asked with a time limit of 0, with which no stream suspends.
 
@@ -152,6 +142,7 @@ class TlsStream(NetworkStream):
     """
 
     def __init__(self, inner: NetworkStream, config: TlsConfig, server_hostname: str, alpn: Sequence[str]) -> None:
+        super().__init__()
         self._inner = inner
         self._name = server_hostname
         self._pid = os.getpid()
@@ -159,7 +150,6 @@ class TlsStream(NetworkStream):
         self._outgoing = ssl.MemoryBIO()
         self._keeps_session = not isinstance(config.verify, ssl.SSLContext)
         self._ssl = self._wrap(config, alpn)
-        self._lock = threading.Lock()
         self._decrypted = b""
         self._failure = ""
         self._is_open = False
@@ -214,7 +204,8 @@ class TlsStream(NetworkStream):
         is_over = False
         while not is_over:
             try:
-                self._ssl.do_handshake()
+                with self._lock:
+                    self._ssl.do_handshake()
                 is_over = True
             except ssl.SSLWantReadError:
                 pass
@@ -379,19 +370,25 @@ class TlsStream(NetworkStream):
         if self._is_closed:
             return
         self._is_closed = True
-        # After a fork the connection is the parent's, who goes on with it. The lock may be held by this very thread, if
-        # a finalizer closes the stream.
-        if os.getpid() == self._pid and self._is_open and self._lock.acquire(blocking=False):
-            try:
-                self._say_goodbye()
-            finally:
-                self._lock.release()
-        self._inner.close()
+        try:
+            self._say_goodbye()
+        finally:
+            self._inner.close()
 
     def _say_goodbye(self) -> None:
-        """Keep the session and send close_notify, unless the connection is unusable. The lock is held."""
-        if self._is_broken or self._is_writing or self._failure:
+        """Keep the session and send close_notify, unless the connection is unusable."""
+        # After a fork the connection is the parent's, who goes on with it. The lock may be held by this very thread, if
+        # a finalizer closes the stream.
+        if os.getpid() != self._pid or not self._is_open or not self._lock.acquire(blocking=False):
             return
+        try:
+            if not (self._is_broken or self._is_writing or self._failure):
+                self._shut_down()
+        finally:
+            self._lock.release()
+
+    def _shut_down(self) -> None:
+        """Have OpenSSL end its side. The lock is held."""
         session = self._ssl.session
         if self._keeps_session and session is not None and session.has_ticket:
             _sessions.put(self._ssl.context, self._name, session)

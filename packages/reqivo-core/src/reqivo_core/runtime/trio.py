@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
@@ -101,7 +102,8 @@ class TrioStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See NetworkStream."""
-        from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
 
         return await start_tls(self, config, server_hostname, alpn, timeout)
 
@@ -180,10 +182,20 @@ class TrioRuntime(Runtime):
     """Suspends the trio task that runs. One instance serves any number of runs, one after the other."""
 
     name = "trio"
+    cancelled = (trio.Cancelled,)
+
+    def __init__(self) -> None:
+        self._clock: trio.abc.Clock | None = None
 
     def now(self) -> float:
-        """See Runtime."""
-        return trio.current_time()
+        """See Runtime. Outside of a run, where a finalizer may find itself, the clock of the last one goes on."""
+        try:
+            self._clock = clock = trio.lowlevel.current_clock()
+        except RuntimeError:
+            if self._clock is None:
+                raise
+            clock = self._clock
+        return clock.current_time()
 
     def world(self) -> Hashable:
         """See Runtime."""
