@@ -1,5 +1,6 @@
 """A connection in memory that follows a script, and what is needed to drive a transport over it."""
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Coroutine, Sequence
@@ -164,8 +165,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the conversation was suspended, though no leaf was")
 
 
-def segments(data: bytes, how: str) -> list[bytes]:
-    """Cut octets as a network might."""
+def segments(data: bytes, how: str | Sequence[int]) -> list[bytes]:
+    """Cut octets as a network might, or in these places."""
+    if not isinstance(how, str):
+        places = [0, *how, len(data)]
+        return [data[start:end] for start, end in itertools.pairwise(places) if start < end]
     if how == "whole":
         return [data]
     if how == "single octets":

@@ -1,9 +1,11 @@
 import pytest
 
-from http11.memory import segments
+from http11.memory import CODECS, segments
 from reqivo_core.errors import HeadersTooLarge, RemoteProtocolError
 from reqivo_core.limits import Limits
 from reqivo_http11.chunked import ChunkScanner
+from reqivo_http11.codec import load_codec
+from reqivo_http11.receiving import HeadReceiver
 
 GOOD = [
     b"0\r\n\r\n",
@@ -54,6 +56,22 @@ def scan(data: bytes, how: str, limits: Limits | None = None) -> tuple[ChunkScan
         if not scanner.is_complete:
             held = held[scanner.scan(held) :]
     return scanner, held
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_million_chunks_of_one_octet(codec: str) -> None:  # A10
+    count = 10**6
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    receiver = HeadReceiver(load_codec(codec)())
+    receiver.start("GET", Limits(), asks_upgrade=False)
+    assert receiver.receive(head) is not None
+    body = receiver.body()
+    segment = b"1\r\na\r\n" * 10_000
+    got = sum(len(body.receive(segment)) for _ in range(count // 10_000))
+    assert got == count
+    assert body.receive(b"0\r\n\r\n") == b""
+    assert body.is_complete
 
 
 @pytest.mark.parametrize("data", GOOD)

@@ -20,7 +20,7 @@ LIMITS = Limits(max_response_headers=2000, max_response_fields=10, max_trailers=
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def outcome(data: bytes, codec: str, how: str, method: str = "GET") -> Any:
+def outcome(data: bytes, codec: str, how: str | list[int], method: str = "GET") -> Any:
     """Everything that a caller could learn from octets that end with the connection."""
     receiver = HeadReceiver(load_codec(codec)())
     receiver.start(method, LIMITS, asks_upgrade=True)
@@ -56,7 +56,7 @@ def outcome(data: bytes, codec: str, how: str, method: str = "GET") -> Any:
     return heads, content, trailers, body.has_surplus
 
 
-def check(data: bytes, method: str = "GET", *ways: str) -> Any:
+def check(data: bytes, method: str = "GET", *ways: str | list[int]) -> Any:
     """Compare, and return the common outcome."""
     expected = outcome(data, "h11", "whole", method)
     assert outcome(data, "httptools", "whole", method) == expected
@@ -108,6 +108,21 @@ TEMPLATES = {
     "in a trailer's value": CHUNKED + b"2\r\nok\r\n0\r\nA: b%sb\r\n\r\n",
     "after the trailers": CHUNKED + b"2\r\nok\r\n0\r\nA: b\r\n%s\r\n",
 }
+CORPUS = [
+    *(section + b"body" for section in GOOD_HEADS + BAD_HEADS),
+    *(CHUNKED + chunks for chunks in GOOD_CHUNKS + BAD_CHUNKS),
+    *(template % oddity for template in TEMPLATES.values() for oddity in (b"", b"\n", b" ", b"\0", b"_")),
+]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_segmentation_of_all_corpora(data: st.DataObject) -> None:  # A17
+    octets = data.draw(st.sampled_from(CORPUS))
+    cuts = data.draw(st.lists(st.integers(0, len(octets)), max_size=12).map(sorted))
+    check(octets, "GET", cuts)
+
+
 ODDITIES = [
     bytes([octet]) for octet in (*range(33), 0x22, 0x2B, 0x2C, 0x2D, 0x30, 0x3A, 0x3B, 0x3D, 0x5C, 0x7F, 0x80, 0xFF)
 ]

@@ -26,7 +26,10 @@ from support.world import Client
 
 pytestmark = pytest.mark.thorough
 
-ROUNDS = 200
+ROUNDS = {"refused": 2000, "certificate": 250, "dns": 1250, "proxy": 1000, "answer": 500}
+"""Failures of each kind in a round, half of them blocking; there are three rounds, so ten thousand are measured."""
+ALLOWANCE = 100_000
+"""Octets by which memory may differ after another round: of a thousand failures, none may leave even a small object."""
 
 
 def descriptors() -> int:
@@ -42,11 +45,11 @@ def unresolved(host: str, port: int) -> Any:
     return "no such host.invalid" if host == "nowhere.test" else None
 
 
-@pytest.mark.parametrize("kind", ["refused", "certificate", "dns", "proxy", "answer"])
+@pytest.mark.parametrize("kind", ROUNDS)
 def test_thousands_of_failures_leave_nothing(
     serve: Serve, authority: Authority, no_leaks: None, kind: str
 ) -> None:  # K2
-    rounds = ROUNDS if kind != "certificate" else ROUNDS // 4
+    rounds = ROUNDS[kind]
     options: dict[str, Any] = {"timeout": 5, "resolve": unresolved, "verify": str(authority.path)}
     server = serve(lambda peer: None)
     match kind:
@@ -83,6 +86,8 @@ def test_thousands_of_failures_leave_nothing(
     def measured() -> tuple[int, int]:
         blocking()
         asyncio.run(asynchronous())
+        if server.connections:
+            server.wait_until_idle()
         for memory in (server.requests, server.disconnects, server.tls_errors):
             memory.clear()
         gc.collect()
@@ -93,10 +98,12 @@ def test_thousands_of_failures_leave_nothing(
     try:
         before = measured()
         after = measured()
+        if after[1] > before[1] + ALLOWANCE:  # what was made once, by any thread of this process, is not made again
+            before, after = after, measured()
     finally:
         tracemalloc.stop()
     assert after[0] <= before[0] + 2
-    assert after[1] - before[1] < 300_000, "memory grows"
+    assert after[1] <= before[1] + ALLOWANCE, "memory grows"
 
 
 def wait_until_left(client: Client, server: ScriptedServer) -> None:

@@ -270,17 +270,22 @@ def test_exit_is_quick_and_quiet(serve: Serve, authority: Authority, kind: str, 
         """
     ).format(url=server.url("/"), code=textwrap.dedent(EXITS[kind]))
     environment = {**os.environ, "SSL_CERT_FILE": str(authority.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, env=environment, check=False
-    )
-    took = time.time() - float(done.stdout or "0")
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert took < 10.0, took  # it ends by itself: what hangs would hang for good, what is slow may be the machine
+    quickest = 60.0
+    for _ in range(3):  # a busy machine may make any one of them slow; every wait in the program is longer
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, env=environment, check=False
+        )
+        quickest = min(quickest, time.time() - float(done.stdout or "0"))
+        assert (done.stderr, done.returncode) == ("", 0)
+        if quickest < 1.0:
+            break
+    assert quickest < 1.0
 
 
 # -- the collector (L7)
 
 
+@pytest.mark.thorough
 def test_the_collector_may_run_anywhere(serve: Serve, authority: Authority) -> None:
     server = serve(serve_on, tls=authority.server_context())
     thresholds = gc.get_threshold()
@@ -294,7 +299,7 @@ def test_the_collector_may_run_anywhere(serve: Serve, authority: Authority) -> N
             self.me = self
 
     def work(session: Session) -> None:
-        for number in range(3):
+        for number in range(6):
             Cycle(session.get(server.url("/"), stream=True))
             assert session.pool.active <= 6
             assert session.get(server.url("/")).content == FOLLOW_UP
@@ -313,7 +318,7 @@ def test_the_collector_may_run_anywhere(serve: Serve, authority: Authority) -> N
             finally:
                 gc.set_threshold(*thresholds)
             gc.collect()
-            assert len(finished) == 15
+            assert len(finished) == 30
             assert session.pool.counts[0] == session.pool.counts[2] == 0
 
 
@@ -324,8 +329,9 @@ class Alarm(BaseException):
     """What the signal handler raises."""
 
 
-# Each signal strikes while the session waits. One that strikes between two waits may cost a connection's place, as any
-# exception raised at an arbitrary instruction may; test_torture and test_interruptions try every wait there is.
+# Each signal strikes while the session waits. One in a few hundred of those that strike anywhere else costs a
+# connection's place, as an exception between two instructions of a step may; THREAT_MODEL.md says so. test_torture and
+# test_interruptions try every wait there is.
 @pytest.mark.parametrize("target", ["/silent", "/body"])
 def test_a_signal_that_raises_leaves_the_pool_whole(serve: Serve, authority: Authority, target: str) -> None:
     def script(peer: Peer) -> None:
@@ -359,6 +365,23 @@ def test_a_signal_that_raises_leaves_the_pool_whole(serve: Serve, authority: Aut
             assert session.get(server.url("/next")).content == FOLLOW_UP
     finally:
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_signal_while_an_idle_connection_is_looked_at(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(serve_on)
+    with Session(timeout=5, limits=Limits(max_connections=1)) as session:
+        assert session.get(server.url("/")).content == FOLLOW_UP
+        with monkeypatch.context() as patch:
+            patch.setattr("reqivo_core.runtime.blocking.BlockingStream.is_readable", raises_alarm)
+            with pytest.raises(Alarm):
+                session.get(server.url("/"))
+        assert session.pool.counts == (0, 1, 0)
+        assert session.get(server.url("/")).content == FOLLOW_UP
+    assert server.connections == 1
+
+
+def raises_alarm(_: object) -> bool:
+    raise Alarm
 
 
 def test_an_interrupted_queue_is_left(serve: Serve) -> None:

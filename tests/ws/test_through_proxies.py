@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reqivo_core import Proxy
 from reqivo_core.errors import ConnectError, ConnectTimeout, ProxyError, TimeoutException, TlsError
 from support.certs import Authority
 from support.fixtures import MakeProxy, Serve
@@ -45,7 +46,8 @@ def test_w25_even_plain_ws_is_tunnelled(world: World, serve: Serve, make_proxy: 
 def test_w25_wss_through_an_https_proxy(world: World, make_proxy: MakeProxy, authority: Authority) -> None:
     proxy = make_proxy(tls=authority.server_context())
     with WebSocketsServer(tls=authority.server_context(alpn=["http/1.1"])) as server:
-        with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+        trusted = str(authority.path)
+        with world.client(proxy=Proxy.of(proxy.proxy_url, verify=trusted), verify=trusted) as client:
             check_echo(world, f"wss://localhost:{server.port}/", client.session)
         assert proxy.tunnels == [f"localhost:{server.port}"]
 

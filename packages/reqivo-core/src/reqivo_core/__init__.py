@@ -19,24 +19,21 @@ if TYPE_CHECKING:
     from reqivo_core.async_session import AsyncSession
     from reqivo_core.auth import BasicAuth, BearerAuth
     from reqivo_core.cookies import Cookie, CookieJar
+    from reqivo_core.flows import Flow, ReadBody, Sleep, WaitFor
     from reqivo_core.headers import Headers
     from reqivo_core.hookspecs import hookimpl
     from reqivo_core.interfaces import (
         Address,
         Exchange,
-        Flow,
         IncomingResponse,
         NetworkStream,
-        ReadBody,
         ResponseBody,
         Runtime,
-        Sleep,
         TraceEvent,
         Transport,
         TransportContext,
         TransportSpec,
         Waiter,
-        WaitFor,
     )
     from reqivo_core.limits import Limits
     from reqivo_core.messages import Request
@@ -95,14 +92,14 @@ _LAZY = {
     "Cookie": "cookies",
     "CookieJar": "cookies",
     "Exchange": "interfaces",
-    "Flow": "interfaces",
+    "Flow": "flows",
     "Headers": "headers",
     "IncomingResponse": "interfaces",
     "Limits": "limits",
     "NetworkStream": "interfaces",
     "Origin": "urls",
     "Proxy": "routes",
-    "ReadBody": "interfaces",
+    "ReadBody": "flows",
     "Request": "messages",
     "RequestOptions": "options",
     "Response": "response",
@@ -110,7 +107,7 @@ _LAZY = {
     "Runtime": "interfaces",
     "Session": "session",
     "SessionOptions": "options",
-    "Sleep": "interfaces",
+    "Sleep": "flows",
     "Timeout": "timeouts",
     "TlsConfig": "tls_config",
     "TraceEvent": "interfaces",
@@ -118,7 +115,7 @@ _LAZY = {
     "TransportContext": "interfaces",
     "TransportSpec": "interfaces",
     "URL": "urls",
-    "WaitFor": "interfaces",
+    "WaitFor": "flows",
     "Waiter": "interfaces",
     "hookimpl": "hookspecs",
 }

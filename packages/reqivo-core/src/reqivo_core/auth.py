@@ -14,7 +14,7 @@ from reqivo_core.errors import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reqivo_core.interfaces import Flow, FlowGenerator
+    from reqivo_core.flows import Flow, FlowGenerator
     from reqivo_core.messages import Request
 
 AuthTypes: TypeAlias = "Flow | tuple[str | bytes, str | bytes] | None"

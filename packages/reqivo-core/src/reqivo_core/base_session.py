@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from reqivo_core.base_response import BaseResponse
-    from reqivo_core.interfaces import Flow, Runtime, Trace
+    from reqivo_core.flows import Flow
+    from reqivo_core.interfaces import Runtime, Trace
     from reqivo_core.options import TimeoutTypes
     from reqivo_core.urls import Origin
 

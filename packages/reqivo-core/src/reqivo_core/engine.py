@@ -17,7 +17,8 @@ from reqivo_core.codings import Codings, DecodedBudget
 from reqivo_core.connection import LeasedStream, explained, may_send_again
 from reqivo_core.dialing import Dialer, eligible, may_share
 from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError
-from reqivo_core.interfaces import Exchange, IncomingResponse, ReadBody, Sleep, TraceEvent, WaitFor
+from reqivo_core.flows import ReadBody, Sleep, WaitFor
+from reqivo_core.interfaces import Exchange, IncomingResponse, TraceEvent
 from reqivo_core.messages import Request
 from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import UNCOUNTED, session_closed
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from reqivo_core.cookies import CookieJar
+    from reqivo_core.flows import Flow
     from reqivo_core.headers import Headers
-    from reqivo_core.interfaces import Flow, Runtime, Trace
+    from reqivo_core.interfaces import Runtime, Trace
     from reqivo_core.plugins import PluginSet
     from reqivo_core.pool import Lease, Pool
     from reqivo_core.routes import ConnectionKey
@@ -293,10 +295,10 @@ class Engine(Generic[R]):
         while True:
             waited = self._runtime.now()
             dial = partial(self._dialer.dial, key.origin, key.route, exchange)
-            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
-            exchange.timings["wait"] = self._runtime.now() - waited
             attempts += 1
+            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
             try:
+                exchange.timings["wait"] = self._runtime.now() - waited
                 if exchange.trace is None:
                     incoming = await lease.transport.send(wire, exchange)
                 else:

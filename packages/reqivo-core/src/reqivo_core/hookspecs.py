@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from reqivo_core.errors import ReqivoError
-    from reqivo_core.interfaces import Flow, TraceEvent, TransportSpec, Tunnel
+    from reqivo_core.flows import Flow
+    from reqivo_core.interfaces import TraceEvent, TransportSpec, Tunnel
     from reqivo_core.messages import Request
 
 PROJECT = "reqivo"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from reqivo_core.errors import UnsupportedProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
     from reqivo_core.headers import Headers
     from reqivo_core.limits import Limits
@@ -449,52 +449,6 @@ class TransportSpec:
     is_secure: bool = False
     priority: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """What a flow yields to wait (back-off, ``Retry-After``, rate limits).
-
-    Where the request's deadline does not leave so much time, a TotalTimeout is raised at once, without waiting; a flow
-    may catch it.
-
-    Attributes:
-        seconds: How long.
-        dropping: A response to give up before, unless there is no time to wait: its connection is not held meanwhile.
-    """
-
-    seconds: float
-    dropping: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBody:
-    """What a flow yields to have a response's body read whole, within the limits; it gets the response back.
-
-    Attributes:
-        response: The response.
-    """
-
-    response: Any
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """What a flow yields to wait for something that another flow does, by a waiter of ``runtime.waiter()``.
-
-    It gets True back when woken, False when time ran out.
-
-    Attributes:
-        make: Called with the runtime; returns the waiter to wait for.
-        timeout: Seconds; None waits as long as the request's deadline allows.
-    """
-
-    make: Callable[[Runtime], Waiter]
-    timeout: float | None = None
-
-
-FlowGenerator: TypeAlias = "Generator[Request | Sleep | ReadBody | WaitFor, Any, Any]"
-Flow: TypeAlias = "Callable[[Request], FlowGenerator]"
-"""A plain generator function: ``response = yield request`` sends, ``return response`` ends. One serves both worlds."""
 
 Tunnel: TypeAlias = "Callable[[NetworkStream, Proxy, Origin, Deadline], Awaitable[NetworkStream]]"
 """Makes a tunnel to an origin over a connection to a proxy (SOCKS); returns the stream to the origin.

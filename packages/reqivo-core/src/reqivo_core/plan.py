@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reqivo_core.interfaces import Flow
+    from reqivo_core.flows import Flow
     from reqivo_core.limits import Limits
     from reqivo_core.routes import Router
     from reqivo_core.timeouts import Timeout

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from reqivo_core.codings import Codings
-    from reqivo_core.interfaces import Flow, Tunnel
+    from reqivo_core.flows import Flow
+    from reqivo_core.interfaces import Tunnel
 
 GROUP = "reqivo"
 DISABLE_VARIABLE = "REQIVO_DISABLE_PLUGINS"

@@ -129,19 +129,25 @@ class Pool(ForkSafe):
             self._enter(world)
         while True:
             state = self._state
-            with self._lock:
-                answer = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
-            if state.to_close or state.to_wake or self._abandoned:
-                self._settle(state)
-            if answer is None:
-                raise session_closed()
-            given: Any = answer
-            if given.__class__ is Place:
-                given = await self._wait(state, given, exchange)
-            if given.__class__ is Ticket:
-                return Lease(self, state, await self._dial(state, given, dial))
-            if given.transport.is_usable() or given.active > 1:
-                return Lease(self, state, given)
+            given: Any = None
+            try:
+                with self._lock:
+                    given = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
+                if state.to_close or state.to_wake or self._abandoned:
+                    self._settle(state)
+                if given is None:
+                    raise session_closed()
+                if given.__class__ is Place:
+                    given = await self._wait(state, given, exchange)
+                if given.__class__ is Ticket:
+                    given = await self._dial(state, given, dial)
+                    return Lease(self, state, given)
+                if given.transport.is_usable() or given.active > 1:
+                    return Lease(self, state, given)
+            except BaseException:  # of a signal, while the connection was looked at, for instance
+                if given.__class__ is Member:
+                    self.give_back(state, given)
+                raise
             with self._lock:
                 state.discard(given)
             self._settle(state)

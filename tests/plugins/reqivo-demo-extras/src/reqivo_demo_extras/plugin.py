@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from reqivo_core import Flow, Request, TraceEvent
-    from reqivo_core.interfaces import FlowGenerator
+    from reqivo_core.flows import FlowGenerator
 
 
 def remembering(known: dict[str, str]) -> Flow:
