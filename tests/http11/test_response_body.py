@@ -3,7 +3,9 @@ import pytest
 from http11.memory import END, Wire, read_all, run
 from reqivo_core.errors import IncompleteBody, ReadError, ReadTimeout, RemoteProtocolError, StreamClosed
 from reqivo_core.messages import Request
+from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.timeouts import Deadline, Timeout
+from reqivo_http11.response_body import CompleteBody
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -174,3 +176,23 @@ def test_the_deadline_may_be_replaced_while_the_body_is_read(codec: str) -> None
     exchange.deadline = Deadline(Timeout(timeout=0.0), wire.clock.now)
     assert run(response.body.read_chunk()) == b"3456789"
     assert wire.stream.timeouts[-1] == 0.0
+
+
+def test_a_body_that_came_whole_is_taken_or_read_once() -> None:
+    body = CompleteBody(b"abc")
+    assert (body.length, body.is_over) == (3, False)
+    assert body.take_whole() == b"abc"
+    assert body.is_over
+    assert body.take_whole() == b""
+    body.close()  # nothing is left to be given up
+    assert body.take_whole() == b""
+
+
+def test_a_body_that_came_whole_can_be_given_up() -> None:
+    body = CompleteBody(b"abc")
+    body.close()
+    body.close()
+    assert body.take_whole() is None
+    assert not body.is_over
+    with pytest.raises(StreamClosed, match="closed before its end"):
+        run_blocking(body.read_chunk())

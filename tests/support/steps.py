@@ -1,5 +1,6 @@
 """A measure of work that no busy machine disturbs."""
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,8 @@ def count_steps(call: Callable[[], object]) -> int:
         count += 1
         return tracer
 
-    previous = sys.gettrace()
+    previous, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()  # the finalizers of others are none of its steps
     sys.settrace(tracer)
     try:
         call()
@@ -24,4 +26,6 @@ def count_steps(call: Callable[[], object]) -> int:
         pass
     finally:
         sys.settrace(previous)
+        if collects:
+            gc.enable()
     return count

@@ -311,6 +311,28 @@ def test_chunks_are_joined_and_cut_as_asked(listener):
     asyncio.run(body())
 
 
+def busy(_milliseconds):
+    raise RuntimeError("concurrent poll() invocation")
+
+
+@pytest.mark.parametrize("way", ["poll", "no poll", "busy"])
+def test_what_the_loop_has_not_looked_at_is_noticed(listener, monkeypatch, way):
+    if way == "no poll":
+        monkeypatch.delattr(subject.select, "poll")
+
+    async def body():
+        async with connected(listener) as (stream, peer):
+            if way == "busy":
+                stream._has_arrived = busy
+            assert not stream.is_readable()
+            peer.sendall(b"x")
+            while not stream.is_readable():  # the loop gets no turn meanwhile
+                pass
+            assert await stream.read(10, 5) == b"x"
+
+    asyncio.run(body())
+
+
 def test_octets_that_came_before_a_reset_are_read_first(listener):
     async def body():
         async with connected(listener) as (stream, _peer):

@@ -103,6 +103,19 @@ def test_readability_is_told_where_another_thread_asks_at_this_moment(pair):
     assert stream.is_readable()
 
 
+def test_what_another_thread_closes_under_a_reader_has_not_ended(pair):
+    stream, _far = pair
+    wait = stream._wait_readable
+
+    def close_meanwhile(milliseconds):
+        stream.close()
+        return wait(milliseconds)
+
+    stream._wait_readable = close_meanwhile
+    with pytest.raises(ReadError, match="closed on this side"):
+        run_blocking(stream.read(10, 5))
+
+
 def test_a_socket_that_seemed_ready_is_waited_for_again(pair):
     stream, far = pair
     stream._has_more = True

@@ -283,8 +283,12 @@ class Engine(Generic[R]):
 
     async def _exchange(self, request: Request, plan: Plan, exchange: Exchange, started: float) -> R:
         """Send one request over one connection; again over another where nothing can have happened."""
-        key = self._key(request, plan)
-        wire = self._as_sent(request, plan, key)
+        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
+        if key.may_share is None:
+            self._may_share(key)
+        wire = request
+        if key.route.proxy is not None or self._jar:
+            wire = self._as_sent(request, plan, key)
         exchange.respond = self._promised
         attempts = 0
         is_misdirected = False
@@ -359,17 +363,9 @@ class Engine(Generic[R]):
             key.may_share = may_share(specs, key.origin, key.route)
         return key.may_share
 
-    def _key(self, request: Request, plan: Plan) -> ConnectionKey:
-        """The identity of the connection that the request needs."""
-        key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
-        self._may_share(key)
-        return key
-
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""
         given = cookies = None
-        if key.route.proxy is None and not self._jar:
-            return request
         if self._jar:
             given = request.headers.get("cookie")
             own = [pair.partition("=")[0].strip() for pair in given.split(";")] if given else ()
@@ -398,15 +394,17 @@ class Engine(Generic[R]):
         """Make a response of a head that has come."""
         elapsed = self._runtime.now() - started
         exchange.timings["first_byte"] = elapsed
-        if "set-cookie" in incoming.headers.by_name:
+        fields = incoming.headers.by_name
+        if "set-cookie" in fields:
             self._jar.extract(request.url, incoming.headers.get_all("set-cookie"))
         body: Body | None = None
-        content: bytes | None = b""
+        content: bytes | None = None
         stream = incoming.extensions.get("network_stream")
         if stream is not None:
             incoming.extensions["network_stream"] = LeasedStream(stream, lease)
         else:
-            content = self._take_whole(incoming, lease, exchange, reading)
+            if reading != READ_NOTHING and "content-encoding" not in fields and exchange.limits.max_body is None:
+                content = self._take_whole(incoming, lease, exchange)
             if content is None:
                 body = self._body(wire, incoming, lease, exchange)
         response = self._make_response(wire, incoming, body, exchange, elapsed, content or b"")
@@ -419,14 +417,8 @@ class Engine(Generic[R]):
             raise
         return response
 
-    def _take_whole(self, incoming: IncomingResponse, lease: Lease, exchange: Exchange, reading: int) -> bytes | None:
-        """Take a body that came whole with its head, where it needs neither decoding nor counting; else None."""
-        if (
-            reading == READ_NOTHING
-            or exchange.limits.max_body is not None
-            or "content-encoding" in incoming.headers.by_name
-        ):
-            return None
+    def _take_whole(self, incoming: IncomingResponse, lease: Lease, exchange: Exchange) -> bytes | None:
+        """Take a body that needs neither decoding nor counting, if it came whole with its head; else None."""
         content = incoming.body.take_whole()
         if content is not None:
             exchange.timings["body"] = 0.0

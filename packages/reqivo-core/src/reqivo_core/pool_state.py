@@ -326,6 +326,10 @@ class PoolState:
     def _place_single(self, member: Member, now: float) -> None:
         """An unshared connection is free: to the next in its queue, or to rest, or closed for a hungry bucket."""
         bucket = member.bucket
+        if not bucket.waiting and not self._hungry:
+            bucket.idle[member] = None
+            self._rest(member, now)
+            return
         others_hunger = bool(self._hungry) and not (len(self._hungry) == 1 and bucket in self._hungry)
         if bucket.waiting and not (others_hunger and bucket.streak >= PATIENCE):
             bucket.streak += others_hunger

@@ -140,7 +140,8 @@ def parse_head(section: bytes, limits: Limits) -> Head:
         RemoteProtocolError: It is no head of HTTP/1.0 or HTTP/1.1.
     """
     field_count = section.count(b"\n") - 2
-    _check_section(section, field_count, limits, HEADERS)
+    if field_count > limits.max_response_fields or len(section) > limits.max_line:
+        _check_section(section, field_count, limits, HEADERS)
     text = section.decode("latin-1")
     status_line = _match_status_line(text)
     if status_line is None:

@@ -128,12 +128,6 @@ class HeadReceiver:
             return RemoteProtocolError("the server closed the connection after an interim response (1xx)", phase="read")
         return disconnected("the server closed the connection without answering", "read")
 
-    def take_rest(self) -> bytes:
-        """The octets after the head received last. They are not kept here: a connection may idle for long."""
-        rest = self.rest
-        self.rest = b""
-        return rest
-
     def body(self) -> BodyReceiver:
         """The receiver of the body that follows the head received last."""
         framing = self.framing

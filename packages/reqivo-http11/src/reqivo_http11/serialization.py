@@ -150,11 +150,14 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
         trailers = _trailers(request)
         asks_upgrade = asks_upgrade or _add_upgrade(added, fields, request)
     length = _framed(added, fields, request, trailers)
-    target = _target(request, is_forwarded)
+    method = request.method
+    target = request.url.target
+    if is_forwarded or request.extensions or method == "CONNECT":
+        target = _target(request, is_forwarded)
     host = fields.host
     if host is None:
-        host = target if request.method == "CONNECT" else request.url.authority
-    opening = f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n"
+        host = target if method == "CONNECT" else request.url.authority
+    opening = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
     if not _is_opening(opening):
         raise _dangerous()
     head = opening.encode("ascii") + fields.octets
@@ -190,7 +193,7 @@ def _dangerous() -> InvalidRequest:
 def _target(request: Request, is_forwarded: bool) -> str:
     """The request target, in the form that applies (RFC 9112 §3.2)."""
     url = request.url
-    given = request.extensions.get("target") if request.extensions else None
+    given = request.extensions.get("target")
     if given is not None:
         target = given.decode("latin-1") if isinstance(given, bytes) else str(given)
         if not _is_target(target):

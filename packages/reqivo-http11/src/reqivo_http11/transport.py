@@ -100,7 +100,8 @@ class Http11Transport(Transport):
             RequestError: Time-outs and broken connections.
         """
         outgoing = serialize(request, self._is_forwarded)
-        self._check_free()
+        if self.is_closing or self._is_busy:
+            raise self._refusal()
         upload = None if outgoing.is_whole else Upload(outgoing, request.content)
         self._is_busy = True
         receiver = self._receiver
@@ -126,19 +127,13 @@ class Http11Transport(Transport):
             self.close()
             raise
 
-    def _check_free(self) -> None:
-        """Refuse a request that cannot be sent now.
-
-        Raises:
-            ServerDisconnected: The connection was closed meanwhile.
-            LocalProtocolError: Another exchange is going on.
-        """
+    def _refusal(self) -> ServerDisconnected | LocalProtocolError:
+        """The error for a request that cannot be sent now: the connection was closed, or is in use."""
         if self.is_closing:
             error = ServerDisconnected("the connection was closed before the request was sent", phase="write")
             error.unprocessed = True
-            raise error
-        if self._is_busy:
-            raise LocalProtocolError("HTTP/1.1 carries one exchange at a time: read or close the last response first")
+            return error
+        return LocalProtocolError("HTTP/1.1 carries one exchange at a time: read or close the last response first")
 
     def _respond(self, head: Head, exchange: Exchange) -> IncomingResponse:
         """Make the response of a final head."""
@@ -150,7 +145,7 @@ class Http11Transport(Transport):
             extensions["network_stream"] = self._hand_over()
             body = CompleteBody(b"")
         else:
-            rest = receiver.take_rest()
+            rest, receiver.rest = receiver.rest, b""  # not kept: a connection may idle for long
             if len(rest) == framing.length and (framing.kind is Kind.LENGTH or framing.kind is Kind.NONE):
                 body = CompleteBody(rest)
                 self._end_exchange(True)
@@ -168,7 +163,7 @@ class Http11Transport(Transport):
     def _hand_over(self) -> NetworkStream:
         """Leave the connection to another protocol: it will never carry a request again."""
         self._end()
-        rest = self._receiver.take_rest()
+        rest, self._receiver.rest = self._receiver.rest, b""
         return UpgradedStream(self._stream, rest) if rest else self._stream
 
     def _end_exchange(self, is_clean: bool) -> None:

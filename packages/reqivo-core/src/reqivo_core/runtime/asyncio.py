@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from reqivo_core.runtime import resolving, sockets
 from reqivo_core.runtime.asyncio_race import Race
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from reqivo_core.tls_config import TlsConfig
 
@@ -47,6 +48,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self._peer = peer
         self._loop = loop
         self._pid = os.getpid()
+        self._has_arrived = _arrivals(sock)
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -283,6 +285,11 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         It looks between two turns only. A program that did not let it, and then sends a request over an idle
         connection, must find out all the same that the server has closed it, or has answered what nobody asked.
         """
+        try:
+            if not self._has_arrived(0):
+                return
+        except RuntimeError:
+            pass  # another thread is asking the same poll object at this moment
         if self._is_reading_paused or not _is_running_here(self._loop):
             return
         try:
@@ -305,6 +312,15 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
+
+
+def _arrivals(sock: socket.socket) -> Callable[[int], object]:
+    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing."""
+    if not hasattr(select, "poll"):
+        return lambda milliseconds: True  # recv will tell
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll.poll
 
 
 def _complete(future: asyncio.Future[bool] | None, result: bool) -> None:

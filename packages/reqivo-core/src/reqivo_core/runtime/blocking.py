@@ -109,6 +109,8 @@ class BlockingStream(NetworkStream):
                 raise sockets.read_error(self._peer, self._why_unusable())
             if self._has_more or timeout == 0 or self._wait_readable(_milliseconds(timeout)):
                 data = self._socket.recv(max_bytes)
+                if not data and self._is_closed:  # by another thread, whose shutdown is no end of the peer's
+                    raise sockets.read_error(self._peer, sockets.closed_here())
                 # A full buffer means that there is probably more: the next read goes straight to it.
                 self._has_more = len(data) == max_bytes
                 return data

@@ -42,8 +42,12 @@ __all__ = ["TlsStream", "context_for", "start_tls"]
 READ_SIZE = 64 * 1024
 """Octets asked of the stream below at once, at least."""
 
-LARGE_READ_SIZE = 256 * 1024
-"""Octets asked of the stream below at once by those who read large bodies."""
+LARGE_READ_SIZE = 128 * 1024
+"""Octets asked of the stream below at once by those who read large bodies.
+
+Encrypted, in OpenSSL's memory, as records and joined they exist four times over. With twice as many, malloc gives the
+memory back to the system and gets it anew again and again: thousands of page faults in 100 MB.
+"""
 
 WRITE_SIZE = 256 * 1024
 """Octets encrypted at once: both forms of them are in memory."""
