@@ -66,9 +66,13 @@ def test_i1_oversized_header_sections_end_all_at_once(h2line: Callable, attack: 
     line.get()
     with at_most(4 * MIB):
         outcomes = line.together("/a", "/b", "/c", timeout=20)
-    assert all(isinstance(outcome, RequestError) for outcome in outcomes), outcomes
+    # A request that was still being sent when the connection ended may have been sent again over another.
+    failed = [outcome for outcome in outcomes if isinstance(outcome, RequestError)]
+    assert failed
+    assert len(failed) + line.server.connections - 1 >= 3, outcomes
     assert not any(isinstance(outcome, ReadTimeout) for outcome in outcomes)
-    assert line.session.pool.connections() == []
+    left = line.session.pool.connections()
+    assert [one["active"] for one in left] == [0] * (line.server.connections - 1)
 
 
 def test_i2_a_server_that_always_says_goodbye_is_left_in_the_end(h2line: Callable) -> None:

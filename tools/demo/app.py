@@ -11,10 +11,11 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 PIECE = b"reqivo! " * 2048
+SERVICE_RESTART = 1012
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer."""
+    """Answer. The event ``scope["leaving"]`` is set when the server is about to leave."""
     if scope["type"] == "websocket":
         await _websocket(scope, receive, send)
     elif scope["type"] == "http":
@@ -106,11 +107,15 @@ async def _missing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send everything back, after a greeting where the path asks for one."""
+    """Send everything back; where the path asks for it, greet instead, and say goodbye when the server leaves."""
     await receive()
     await send({"type": "websocket.accept"})
     if scope["path"].endswith("/greeting"):
         await send({"type": "websocket.send", "text": "welcome"})
+        # hypercorn would wait for the client, on Python 3.12 for ever.
+        await scope["leaving"].wait()
+        await send({"type": "websocket.close", "code": SERVICE_RESTART})
+        return
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 

@@ -70,7 +70,10 @@ class Server:
         self._loop.set_exception_handler(_report)
         self._is_over = asyncio.Event()
         self._is_ready.set()  # the sockets listen already: who comes early waits in their queue
-        await hypercorn.asyncio.serve(app, self._config, shutdown_trigger=self._is_over.wait)
+        await hypercorn.asyncio.serve(self._app, self._config, shutdown_trigger=self._is_over.wait)
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "leaving": self._is_over}, receive, send)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """WebSocket: messages both ways, latency, and a connection that comes back."""
 
 import asyncio
+import threading
 from typing import Any
 
 from serving import Server
@@ -71,15 +72,21 @@ def reconnecting(server: Server) -> Step:
         back: list[Any] = []
         with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
             first = socket.recv(timeout=10)
-            server.restart()
-            return _reconnected([first, socket.recv(timeout=10)], back)
+            # Beside the thread that receives: a server does not leave before its farewell has been answered.
+            restarting = threading.Thread(target=server.restart)
+            restarting.start()
+            second = socket.recv(timeout=10)
+            restarting.join()
+            return _reconnected([first, second], back)
 
     async def reconnect_async(session: AsyncReqivo) -> str:
         back: list[Any] = []
         async with session.websocket(f"{_url(session)}/greeting", **_reconnecting(back)) as socket:
             first = await socket.recv(timeout=10)
-            await asyncio.to_thread(server.restart)
-            return _reconnected([first, await socket.recv(timeout=10)], back)
+            restarting = asyncio.create_task(asyncio.to_thread(server.restart))
+            second = await socket.recv(timeout=10)
+            await restarting
+            return _reconnected([first, second], back)
 
     return Step("reconnecting", reconnect, reconnect_async)
 
