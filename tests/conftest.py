@@ -1,5 +1,8 @@
 """What every test suite shares."""
 
+from collections import Counter
+
+import pytest
 from hypothesis import settings
 
 # No test asserts a time: a property that takes longer on a busy machine is as true as on an idle one.
@@ -7,3 +10,30 @@ settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
 pytest_plugins = ("support.fixtures", "reqivo_core.testing.pytest_plugin")
+
+FEW = 4
+"""A test with no more cases than these runs all of them, whatever the share."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--share",
+        default="1/1",
+        metavar="K/N",
+        help="of a test's many cases run every N-th, beginning with the K-th: interpreters share them among themselves",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    share, _, shares = config.getoption("--share").partition("/")
+    if int(shares) == 1:
+        return
+    seen: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        is_ours = seen[name] < FEW or seen[name] % int(shares) == int(share) - 1
+        (kept if is_ours else left_out).append(item)
+        seen[name] += 1
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept

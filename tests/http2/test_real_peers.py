@@ -163,6 +163,7 @@ def test_nghttpd_pushes_by_its_own_rules(world: World, nghttpd: Run) -> None:
         assert client.read(found["/big"]) == pattern(3_000_000)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options",
     [

@@ -162,7 +162,7 @@ def test_a_bomb_read_whole_stops_at_the_limit(stage: Stage, coding: str) -> None
     with stage.client(limits=limits) as client:
         # Modules and caches are loaded before memory is measured.
         assert client.read(client.get(server.url("/"))) == TEXT
-        for _ in range(3):  # servers of other tests, in this process too, make the peak of one or another higher
+        for _ in range(20):  # servers of other tests, in this process too, may still be sending to who has left
             tracemalloc.start()
             try:
                 with pytest.raises(DecodedSizeExceeded):
@@ -171,6 +171,8 @@ def test_a_bomb_read_whole_stops_at_the_limit(stage: Stage, coding: str) -> None
             finally:
                 tracemalloc.stop()
             assert client.session.pool.active == 0
+            if peaks[-1] < 1_000_000 + 1024 * 1024:
+                break
     assert min(peaks) < 1_000_000 + 1024 * 1024, f"{peaks} octets; the bomb has {len(bomb)}"
 
 
