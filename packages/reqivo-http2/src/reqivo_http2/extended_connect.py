@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError, WriteTimeout
+from reqivo_core.forks import importing
 from reqivo_core.interfaces import NetworkStream
 from reqivo_core.timeouts import Deadline, Timeout
 
@@ -106,7 +107,8 @@ class TunnelStream(NetworkStream):
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
     ) -> NetworkStream:
         """See :meth:`NetworkStream.start_tls`."""
-        from reqivo_core.runtime import tls  # here, since ssl is slow to import
+        with importing:
+            from reqivo_core.runtime import tls  # here, since ssl is slow to import
 
         return await tls.start_tls(self, config, server_hostname, alpn, timeout)
 
