@@ -11,7 +11,7 @@ settings.load_profile("any-machine")
 
 pytest_plugins = ("support.fixtures", "reqivo_core.testing.pytest_plugin")
 
-FEW = 4
+FEW = 2
 """A test with no more cases than these runs all of them, whatever the share."""
 
 

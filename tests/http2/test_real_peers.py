@@ -34,6 +34,7 @@ def test_alpn_chooses_http2(world: World, h2_server: AsgiServer, authority: Auth
 
 
 def test_http11_where_the_server_knows_no_other(world: World, tls_server: AsgiServer, authority: Authority) -> None:
+    pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     with world.client(verify=authority.client_context()) as client:
         assert client.json(client.get(tls_server.url("/echo/1")))["http_version"] == "1.1"
         with pytest.raises(TlsError, match="does not speak HTTP/2"):
@@ -41,11 +42,13 @@ def test_http11_where_the_server_knows_no_other(world: World, tls_server: AsgiSe
 
 
 def test_http2_false_never_offers_it(world: World, h2_server: AsgiServer, authority: Authority) -> None:
+    pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     with world.client(verify=authority.client_context(), http2=False) as client:
         assert client.json(client.get(h2_server.url("/echo/1")))["http_version"] == "1.1"
 
 
 def test_prior_knowledge(world: World, plain_server: AsgiServer) -> None:
+    pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     with world.client() as client:
         assert client.json(client.get(plain_server.url("/echo/1")))["http_version"] == "1.1"
         assert client.json(client.get(plain_server.url("/echo/1"), http2=True))["http_version"] == "2"

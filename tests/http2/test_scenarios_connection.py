@@ -462,6 +462,7 @@ def test_s18_a_reset_without_proof_is_an_error(h2line: Callable, code: int) -> N
 
 
 def test_s19_a_server_that_wants_http11_gets_it(serve: Callable, world: object, authority: object, codec: str) -> None:
+    pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     from support.scripted import Peer
     from support.world import World
 

@@ -171,21 +171,26 @@ def test_g5_w19_a_closing_handshake_that_is_not_answered(world: World, serve: Se
 
 
 def test_g5_a_close_frame_that_finds_no_room(world: World, serve: Serve) -> None:
-    server = serve(taking_nothing, receive_buffer=4096)
+    is_sending = threading.Event()
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        peer.expect(1000)  # of a long message
+        is_sending.set()
+        peer.stop_reading()
+
+    server = serve(script, receive_buffer=4096)
     ws = make(world, ws_url(server), close_timeout=TOTAL, compression=False)
     ws.connect()
 
     def close(w: Any) -> Any:
         if world.name == "blocking":
             is_sending.wait(10)
-            return w.close()
         return w.close()
 
     def send(w: Any) -> Any:
-        is_sending.set()
         return w.send(bytes(20_000_000))
 
-    is_sending = threading.Event()
     with within_bounds():
         sent, closed = ws.together(send, close)
     assert isinstance(sent, ConnectionClosedError) and closed is None
