@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
+from reqivo_core.runtime.running import together
 from support.worlds import TRIO
 
 
@@ -70,7 +72,14 @@ def test_a_clock_that_was_never_asked_in_a_world_of_its_own():
 
 
 def test_giving_way_lets_others_run(world):
-    async def body():
-        await world.runtime.give_way()
+    turns = []
 
-    world.run(body())
+    async def take_turns(name):
+        for _ in range(3):
+            turns.append(name)
+            await world.runtime.give_way()
+
+    world.run(together(world.name, [partial(take_turns, name) for name in "ab"]))
+    assert sorted(turns) == list("aaabbb")
+    if world.name != "blocking":  # threads take turns as the system likes
+        assert [set(turns[start : start + 2]) for start in (0, 2, 4)] == [{"a", "b"}] * 3

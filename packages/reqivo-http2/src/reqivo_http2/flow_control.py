@@ -54,6 +54,7 @@ class BaseFlowControlManager:
         Returns:
             Octets to grant; 0 for none now.
         """
+        # The decision is what a manager is for; as in hyper, which users' classes come from, the base makes none.
         raise NotImplementedError(f"{type(self).__name__}: override increase_window_size(frame_size)")
 
     def blocked(self) -> int:

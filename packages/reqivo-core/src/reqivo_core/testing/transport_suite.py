@@ -83,6 +83,7 @@ class TransportSuite:
 
     def serve(self) -> AbstractContextManager[str]:
         """Serve ``suite_app.answer`` for one test; the context's value is the URL that paths are appended to."""
+        # The one thing that only the author of a transport has. No abstract method: runners also make the bare suite.
         raise NotImplementedError(f"{type(self).__name__} has no server: override serve()")
 
     def plugins(self) -> Sequence[Any]:
