@@ -203,7 +203,7 @@ def test_s26_an_unread_stream_stalls_only_itself(h2line: Callable) -> None:
         first = server.expect_request()
         window = server.settings[WINDOW]
         server.send_frame(server.head(first, 200, [("content-length", str(total))]))
-        sent = 0
+        sent, granted = 0, window
         while sent < window:
             server.send_frame(server.data(first, b"x" * 16384))
             sent += 16384
@@ -212,10 +212,10 @@ def test_s26_an_unread_stream_stalls_only_itself(h2line: Callable) -> None:
         while sent < total:
             frame = server.expect_frame()
             if isinstance(frame, frames.WindowUpdateFrame) and frame.stream_id == first.stream_id:
-                for _ in range(frame.window_increment // 16384):
-                    if sent < total:
-                        sent += 16384
-                        server.send_frame(server.data(first, b"x" * 16384, *([CLOSED] if sent == total else [])))
+                granted += frame.window_increment  # given in whatever portions were consumed
+                while granted >= sent + 16384 and sent < total:
+                    sent += 16384
+                    server.send_frame(server.data(first, b"x" * 16384, *([CLOSED] if sent == total else [])))
         server.expect_close()
 
     line = h2line(script)
