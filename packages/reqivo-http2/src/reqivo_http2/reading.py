@@ -136,7 +136,7 @@ class Reading:
                 self._receiver.receive(data, self._runtime.now())
         except ReadTimeout:
             with self._guard:
-                self._state.tick(self._runtime.now())
+                self._tick(self._runtime.now())
         except RequestError as error:
             self._break(error)
             return
@@ -149,6 +149,13 @@ class Reading:
             await self._answer(deadline)
         if self._state.failure is not None:
             self._stream.close()
+
+    def _tick(self, now: float) -> None:
+        """Look at the clock. The guard is held."""
+        if self._writing.has_left_behind:
+            self._state.pings.restart(now)  # they leave only now, so nobody has been asked for a sign of life yet
+        else:
+            self._state.tick(now)
 
     async def _answer(self, deadline: Deadline) -> None:
         """Write what the state has to say to what it took in."""
