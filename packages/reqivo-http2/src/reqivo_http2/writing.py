@@ -43,8 +43,11 @@ class Writing:
             stream: Whose octets the caller is concerned with: once they have left, others may take the place.
             only_control: Whether to leave DATA to those whose it is.
 
+        A connection that turns out to be broken is no error here: what the server sent before may be an answer, and
+        those who wait for one are told when there is none.
+
         Raises:
-            RequestError: The connection broke, which all its streams have been told; or the deadline has passed.
+            RequestError: The write took too long, which ends the connection; or the deadline has passed.
         """
         state, guard, outgoing = self._state, self._guard, self._state.outgoing
         if not only_control and len(state.streams) > 1 and outgoing.has_something and not self._is_writing:
@@ -75,6 +78,8 @@ class Writing:
                 await self._stream.write(data, seconds)
                 data = b""
                 has_written = True
+        except WriteError as error:
+            self._sever(error)
         except BaseException as error:
             if data:
                 self._break(error)
@@ -101,8 +106,14 @@ class Writing:
             # They wait for answers to what has not left, and nobody is there to write it.
             self._break(WriteError("the connection took no more, so it had to be closed", phase="write"))
 
+    def _sever(self, error: WriteError) -> None:
+        """The connection broke: nothing can be sent any more. What has arrived is still to be read."""
+        with self._guard:
+            self._leave()
+            self._state.sever(broken_by(error))
+
     def _break(self, error: BaseException) -> None:
-        """A write failed or was cancelled: nobody knows how much left, so the connection is over."""
+        """A write timed out or was cancelled: nobody knows how much left, so the connection is over."""
         with self._guard:
             self._leave()
             self._state.outgoing.clear()
@@ -135,6 +146,9 @@ class Writing:
             return False
         try:
             run_blocking(self._stream.write(data, 0))
+        except WriteError as error:
+            self._sever(error)
+            return False
         except ReqivoError as error:
             self._break(error)
             return False
