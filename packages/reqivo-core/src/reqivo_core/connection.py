@@ -107,7 +107,8 @@ class LeasedStream(NetworkStream):
             self._is_reading = True
         try:
             return await self._stream.read(max_bytes, timeout)
-        except ReadError:
+        except ReadError as error:
+            self._story = str(error.args[0])
             self.close()
             raise
         finally:
@@ -115,13 +116,15 @@ class LeasedStream(NetworkStream):
 
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See NetworkStream."""
+        if self._story is not None:
+            raise WriteError(self._story, phase="write")
         try:
             await self._stream.write(data, timeout)
         except WriteError as error:
             with self._lock:
-                if not self._is_reading and self._story is None:  # who is reading meets the same
+                if not self._is_reading:  # else that meets the same
                     self._rest = memoryview(await self._take_rest())
-                    self._story = f"the connection broke: {error.args[0]}"
+                    self._story = str(error.args[0])
                     self.close()
             raise
 
