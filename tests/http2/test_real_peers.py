@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import random
 import shutil
 import socket
 import subprocess
@@ -105,10 +107,12 @@ def test_ping(world: World, h2_server: AsgiServer, authority: Authority) -> None
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nothing has, out of those that the system never gives to anybody who asks for just any."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def _started(command: list[str], port: int) -> subprocess.Popen[bytes]:
