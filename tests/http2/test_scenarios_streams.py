@@ -448,7 +448,7 @@ def test_s36_a_body_that_waits_to_be_asked_for(h2line: Callable, answer: str, mo
         assert request["expect"] == "100-continue"
         if answer == "100":
             assert request.body == b""
-            server.send_frame(server.head(request, 100))
+            server.send_frame(server.head(request, 103), server.head(request, 100))
         if answer == "final":
             server.respond(request, 403, b"no")
             server.expect_reset(request.stream_id, h2_peer.NO_ERROR)
