@@ -27,7 +27,7 @@ CUTS: dict[str, bytes] = {
 }
 READINGS: dict[str, Callable[[Client, Any], Any]] = {
     "read": lambda client, got: client.read(got),
-    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(7)) for _ in range(20000)],
+    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(99)) for _ in range(1000)],
     "content": lambda client, got: client.pieces(got, "content"),
     "bytes": lambda client, got: client.pieces(got, "bytes"),
     "text": lambda client, got: client.pieces(got, "text"),
