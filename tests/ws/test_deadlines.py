@@ -33,7 +33,9 @@ from ws.scripts import ws_url
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 TOTAL = 0.3
-AMPLE = 5.0
+ROOMY = 1.5
+"""A total within which a busy machine gets as far as the test is about."""
+AMPLE = 8.0
 """Seconds that only something unbounded takes: the default limits are 10 and more."""
 
 
@@ -103,7 +105,7 @@ def test_g5_a_refusal_whose_body_never_ends(world: World, serve: Serve) -> None:
         peer.hold()
 
     with within_bounds(), pytest.raises(HandshakeError, match="403") as caught:
-        make(world, ws_url(serve(script)), timeout=TOTAL).connect()
+        make(world, ws_url(serve(script)), timeout=ROOMY).connect()
     assert caught.value.response.content == b"not "
 
 
@@ -135,7 +137,7 @@ def test_g5_a_stream_of_http2_that_stalls(
     server = serve(script, tls=authority.server_context(alpn=["h2"]))
     with world.client(verify=str(authority.path)) as client:
         with within_bounds(), pytest.raises(TimeoutException):
-            make(world, ws_url(server), client.session, timeout=TOTAL).connect()
+            make(world, ws_url(server), client.session, timeout=ROOMY).connect()
     assert seen == (["websocket"] if says_settings else [])
 
 
