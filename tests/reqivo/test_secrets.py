@@ -69,6 +69,9 @@ FAILURES: dict[str, Callable[[Peer], Any]] = {
     "cut": cut,
     "garbage": answers(b"garbage\r\n\r\n"),
     "status": answers(response(500, b"broken")),
+    "echo": lambda peer: peer.respond(500, str(peer.expect_request().headers).encode()),
+    "echo of a value": answers(response(500, f'{{"a": "{SECRET}"}}'.encode())),
+    "reason": answers(f"HTTP/1.1 500 no {SECRET} here\r\nContent-Length: 0\r\n\r\n".encode()),
     "unsafe": answers(response(302, headers=[("Location", "file:///etc/passwd")])),
     "loop": lambda peer: [
         (peer.expect_request(), peer.send(response(302, headers=[("Location", "/")]))) for _ in range(50)
