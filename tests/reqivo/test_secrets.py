@@ -123,7 +123,7 @@ def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
         lambda: Request("GET", "http://a/", headers={"Authorization": SECRET, "Proxy-Authorization": SECRET}).headers,
         lambda: Session(auth=("user", SECRET), proxy=f"http://user:{SECRET}@a/"),
         lambda: Reqivo(base_url=f"https://user:{SECRET}@a/").bearer_token(SECRET),
-        lambda: Session(cert=("cert.pem", "key.pem", SECRET))._route,
+        lambda: Session(cert=(__file__, __file__, SECRET))._route,
         lambda: Session(proxy=f"http://user:{SECRET}@a/")._plan.router.select_proxy(None),  # type: ignore[misc, arg-type]  # the session's one proxy
     ],
 )
