@@ -2,7 +2,7 @@
 
 ``with leak_check(): …`` looks at descriptors and threads, ``async with leak_check(): …`` at the
 running loop's tasks as well. Sockets and threads of the test servers do not count. What is still
-there is given two seconds to go, since a peer's FIN and a thread's end take a moment to arrive.
+there is given ten seconds to go, since a peer's FIN and a thread's end take a moment to arrive.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class leak_check:
         LeakError: on leaving, unless the body itself raised.
     """
 
-    def __init__(self, settle: float = 2.0, *, collect: bool = True) -> None:
+    def __init__(self, settle: float = 10.0, *, collect: bool = True) -> None:
         self.settle = settle
         self.collect = collect
         self._before = Snapshot({})
