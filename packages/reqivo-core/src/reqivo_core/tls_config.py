@@ -71,8 +71,11 @@ def _paths(cert: Cert) -> tuple[str, ...] | None:
     """A client's certificate as a tuple, however it was written."""
     if cert is None:
         return None
-    if not isinstance(cert, tuple):
-        return (os.fspath(cert),)
-    if len(cert) not in (2, 3):
+    parts = cert if isinstance(cert, tuple) else (cert,)
+    try:
+        paths = tuple(os.fspath(part) for part in parts)
+    except TypeError:
+        paths = ()
+    if len(paths) not in (2, 3) and (not paths or isinstance(cert, tuple)):
         raise InvalidRequest("cert: give the path of a PEM file, or (certificate, key[, password])")
-    return tuple(os.fspath(part) for part in cert)
+    return paths
