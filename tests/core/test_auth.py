@@ -11,7 +11,10 @@ from reqivo_core import AsyncSession, BasicAuth, BearerAuth, Session
 from reqivo_core.errors import InvalidRequest
 
 BASIC = "Basic YTpi"
-AUTHS = [pytest.param(BasicAuth("a", "b"), BASIC, id="basic"), pytest.param(BearerAuth("t0k"), "Bearer t0k", id="bearer")]
+AUTHS = [
+    pytest.param(BasicAuth("a", "b"), BASIC, id="basic"),
+    pytest.param(BearerAuth("t0k"), "Bearer t0k", id="bearer"),
+]
 
 
 def sent(auth: Any = None, headers: Any = None, url: str = URL, **options: Any) -> list[str | None]:

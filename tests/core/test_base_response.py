@@ -167,7 +167,12 @@ def with_response(
 
 def test_a_body_in_memory_is_read_piece_by_piece_too() -> None:
     def check(response: Response) -> None:
-        assert [response.read(4), response.read(4), response.read(4), response.read(4)] == [b"0123", b"4567", b"89", b""]
+        assert [response.read(4), response.read(4), response.read(4), response.read(4)] == [
+            b"0123",
+            b"4567",
+            b"89",
+            b"",
+        ]
         assert (response.read(), response.read(), response.content) == (b"", b"0123456789", b"0123456789")
         assert (response.read(3), b"".join(response), response.read(-1)) == (b"012", b"3456789", b"3456789")
 
