@@ -167,7 +167,7 @@ def with_response(
 
 def test_a_body_in_memory_is_read_piece_by_piece_too() -> None:
     def check(response: Response) -> None:
-        assert [response.read(4), response.read(4), response.read(4), response.read(4)] == [
+        assert [response.read(4) for _ in range(4)] == [
             b"0123",
             b"4567",
             b"89",

@@ -6,30 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.toys import URL, Toys, ToyTransport, world
-from reqivo_core import AsyncSession, Headers, Session, TransportSpec, hookimpl
-from reqivo_core.errors import InvalidRequest, ReqivoError, ServerDisconnected
-from reqivo_core.interfaces import IncomingResponse
+from core.toys import URL, Toys, world
+from reqivo_core import AsyncSession, Session
+from reqivo_core.errors import InvalidRequest, ReqivoError
 from reqivo_core.testing.memory import MemoryRuntime
-
-
-class Redirecting(ToyTransport):
-    """``/away`` leads to where the server leaves."""
-
-    async def send(self, request: Any, exchange: Any) -> IncomingResponse:
-        incoming = await super().send(request, exchange)
-        if request.url.path == "/away":
-            incoming.status = 302
-            incoming.headers = Headers({"Location": "/leave"})
-        return incoming
-
-
-class Plugin:
-    """Brings it."""
-
-    @hookimpl
-    def reqivo_register_transports(self) -> list[TransportSpec]:
-        return [TransportSpec(name="redirecting", schemes=("toy",), open=Redirecting)]
 
 
 def errors(runtime: MemoryRuntime, path: str, **options: Any) -> list[Any]:
@@ -90,18 +70,6 @@ def test_a_flow_may_catch_what_it_did_wrong() -> None:
 
     with world() as runtime, Session(runtime=runtime, plugins=[Toys()], trust_env=False, auth=repentant) as session:
         assert session.get(f"{URL}/a").text == "GET /a"
-
-
-def through(request: Any) -> Any:
-    return (yield request)
-
-
-@pytest.mark.parametrize("auth", [None, through])
-def test_an_error_names_the_request_of_its_own_hop(auth: Any) -> None:
-    with world() as runtime:
-        for error in errors(runtime, "/away", plugins=[Plugin()], auth=auth):
-            assert isinstance(error, ServerDisconnected)
-            assert error.request is not None and error.request.url.path == "/leave"
 
 
 @pytest.mark.parametrize("kind", [Session, AsyncSession])
