@@ -72,6 +72,17 @@ def test_what_the_forking_thread_holds_keeps_it_for_a_moment_only() -> None:
         assert pair.one == 1
 
 
+def test_a_fork_comes_about_while_somebody_holds_up_the_making_of_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 0.01)
+    pair = Pair()
+    with forks._adding:  # as a thread that the system has stopped there
+        run_in_child(lambda: (Pair().step(), pair.step()))
+        assert forks._adding.locked()
+    Pair().step()
+    pair.step()
+    assert pair.one == 1
+
+
 def test_things_may_be_made_while_others_fork() -> None:
     stop = threading.Event()
     made = []

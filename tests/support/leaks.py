@@ -68,7 +68,7 @@ class leak_check:
 
     Args:
         settle: Seconds that what is left has to go.
-        collect: Let the garbage collector help, half-way through. Without, things must go when
+        collect: Let the garbage collector help, after a second. Without, things must go when
             their last reference does.
 
     Raises:
@@ -107,7 +107,7 @@ class leak_check:
             if waited >= self.settle:
                 listing = "\n  ".join(sorted(left))
                 raise LeakError(f"left behind, {waited:.1f} s after the end:\n  {listing}")
-            if not collected and waited >= self.settle / 2:
+            if not collected and waited >= min(1.0, self.settle / 2):
                 collected = True
                 gc.collect()
             yield 0.005

@@ -316,7 +316,10 @@ class Headers(MutableMapping[str, str]):
         if not isinstance(other, Headers):
             if not isinstance(other, Mapping | list | tuple):
                 return NotImplemented
-            other = Headers(other)
+            try:
+                other = Headers(other)
+            except InvalidRequest:
+                return False
         return self._lines.grouped() == other._lines.grouped()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as MutableMapping is

@@ -200,8 +200,7 @@ class _Registry:
         """Load entry points, unless that was done."""
         if self.loaded is None:
             with self.lock:
-                if self.loaded is None:
-                    self.loaded = self._load()
+                self.loaded = self.loaded or self._load()
         return self.loaded
 
     def _load(self) -> PluginSet:
