@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import reqivo
-from reqivo import CertificateError, InvalidRequest, Proxy, TlsConfig, TlsError
+from reqivo import CertificateError, InvalidRequest, Proxy, TlsConfig, TlsError, hookimpl
 from reqivo_core.runtime.tls_contexts import _make_context
 from support.certs import Authority, Certificate
 from support.fixtures import MakeProxy, Serve
@@ -187,8 +187,22 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
         assert client.read(client.post(server.url("/"))) == FOLLOW_UP
 
 
+class Ear:
+    """A plugin that keeps what is said of handshakes."""
+
+    def __init__(self) -> None:
+        self.resumed: list[bool] = []
+
+    @hookimpl
+    def reqivo_trace(self, event: Any) -> None:
+        assert "resumed" not in event.info or (event.name, event.state) == ("tls", "complete")
+        if (event.name, event.state) == ("tls", "complete"):
+            self.resumed.append(event.info["resumed"])
+
+
 def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, authority: Authority) -> None:
     resumed: list[bool] = []
+    ear = Ear()
 
     def script(peer: Peer) -> None:
         resumed.append(peer.was_resumed)
@@ -198,7 +212,7 @@ def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, 
     once = {"Connection": "close"}
     trusted, strict = str(authority.path), TlsConfig(str(authority.path), minimum_version="TLSv1.3")
     mine = authority.client()
-    with world.client(timeout=5, verify=trusted) as client:
+    with world.client(timeout=5, verify=trusted, plugins=[ear]) as client:
         for options in [
             {},
             {},
@@ -211,7 +225,7 @@ def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, 
             {},
         ]:
             client.read(client.get(server.url("/"), headers=once, **options))
-    assert resumed == [False, True] * 4 + [True]
+    assert resumed == ear.resumed == [False, True] * 4 + [True]
     assert not server.tls_errors
 
 
