@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import subprocess
 import sys
@@ -22,11 +24,13 @@ KINDS = ["http", "https", "socks5", "socks5h"]
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
+    """Ports that are free, from below those that the system gives to whoever asks for any."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            found.append(sock.getsockname()[1])
+    return found
 
 
 def listens(port: int) -> bool:
@@ -61,7 +65,7 @@ def proxy(request: pytest.FixtureRequest, ports: dict[str, int]) -> str:
 
 @pytest.fixture
 def options(authority: Authority, proxy: str) -> dict[str, Any]:
-    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 10}
+    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 30}
 
 
 def test_plain_text(world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None) -> None:
@@ -121,8 +125,9 @@ def test_nobody_there(
     world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None, scheme: str
 ) -> None:
     """A proxy that finds nobody hangs up, before it has answered or after: the origin is never taken to have."""
-    (port,) = free_ports(1)
-    with world.client(**options) as client:
+    with socket.socket() as nobody, world.client(**options) as client:
+        nobody.bind(("127.0.0.1", 0))  # nor may anybody else listen there
+        port = nobody.getsockname()[1]
         with pytest.raises((ConnectError, reqivo.TlsError, reqivo.ServerDisconnected)):
             client.get(f"{scheme}://127.0.0.1:{port}/")
         assert client.session.pool.active == 0

@@ -75,7 +75,7 @@ def test_good_certificates(world: World, serve: Serve, authority: Authority, hos
         serve_on(peer)
 
     server = serve(script, tls=authority.server_context(), host="::1" if "::" in host else "127.0.0.1")
-    with world.client(verify=str(authority.path), timeout=5, resolve={"localhost": "127.0.0.1"}) as client:
+    with world.client(verify=str(authority.path), timeout=30, resolve={"localhost": "127.0.0.1"}) as client:
         assert client.read(client.get(f"https://{host}:{server.port}/")) == FOLLOW_UP
     assert names == ["localhost" if host == "localhost" else None], "no SNI for addresses"
 
@@ -85,7 +85,7 @@ def test_what_one_call_trusts_is_no_other_calls_business(
 ) -> None:  # C2
     server = serve(serve_on, tls=authority.untrusted().server_context())
     url = server.url("/")
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         for _ in range(2):
             assert client.read(client.get(url, verify=False)) == FOLLOW_UP
             with pytest.raises(CertificateError):
@@ -93,7 +93,7 @@ def test_what_one_call_trusts_is_no_other_calls_business(
         assert client.session.pool.idle == 1
         assert client.read(client.get(url, verify=False)) == FOLLOW_UP
     assert len(server.requests) == 3
-    with world.client(timeout=5, verify=str(authority.path)) as client, pytest.raises(CertificateError):
+    with world.client(timeout=30, verify=str(authority.path)) as client, pytest.raises(CertificateError):
         client.get(url)
 
 
@@ -108,7 +108,7 @@ def test_a_client_certificate_is_no_other_calls_business(world: World, serve: Se
     context.verify_mode = ssl.CERT_OPTIONAL
     server = serve(script, tls=context)
     mine = authority.client()
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         client.get(server.url("/"), cert=(str(mine.path), str(mine.key)))
         client.get(server.url("/"))
         client.get(server.url("/"), cert=str(mine.combined))
@@ -121,7 +121,7 @@ def test_a_client_certificate_is_no_other_calls_business(world: World, serve: Se
 def test_bad_certificates_of_websockets(world: World, serve: Serve, authority: Authority, kind: str) -> None:  # C1
     make, reason = BAD[kind]
     server = serve(serve_on, tls=make(authority).server_context())
-    with world.client(verify=str(authority.path), timeout=5) as client:
+    with world.client(verify=str(authority.path), timeout=30) as client:
         socket = client.session.websocket(server.url("/", scheme="wss"))
         with pytest.raises(CertificateError, match=reason), world.entered(socket):
             pass
@@ -145,7 +145,7 @@ def test_what_is_no_tls(world: World, serve: Serve, kind: str) -> None:  # C5
         peer.send(NOT_TLS[kind])
 
     server = serve(script)
-    with world.client(timeout=5, verify=False) as client:
+    with world.client(timeout=30, verify=False) as client:
         with pytest.raises(TlsError) as caught:
             client.get(f"https://127.0.0.1:{server.port}/")
         assert not isinstance(caught.value, reqivo.TimeoutException)
@@ -156,7 +156,7 @@ def test_what_is_no_tls(world: World, serve: Serve, kind: str) -> None:  # C5
 
 def test_tls_where_plain_text_was_asked_for(world: World, serve: Serve, authority: Authority) -> None:
     server = serve(serve_on, tls=authority.server_context())
-    with world.client(timeout=5) as client, pytest.raises(reqivo.ReqivoError):
+    with world.client(timeout=30) as client, pytest.raises(reqivo.ReqivoError):
         client.get(f"http://127.0.0.1:{server.port}/")
     assert server.requests == []
 
@@ -177,7 +177,7 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
 
     has_left = threading.Event()
     server = serve([script, serve_on], tls=authority.server_context())
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         if framing == "none":
             with pytest.raises(reqivo.IncompleteBody, match="close_notify"):
                 client.read(client.get(server.url("/")))
@@ -212,7 +212,7 @@ def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, 
     once = {"Connection": "close"}
     trusted, strict = str(authority.path), TlsConfig(str(authority.path), minimum_version="TLSv1.3")
     mine = authority.client()
-    with world.client(timeout=5, verify=trusted, plugins=[ear]) as client:
+    with world.client(timeout=30, verify=trusted, plugins=[ear]) as client:
         for options in [
             {},
             {},
@@ -234,7 +234,7 @@ def test_sessions_are_resumed_within_one_trust_only(world: World, serve: Serve, 
 
 def test_another_authority(world: World, serve: Serve, authority: Authority) -> None:
     server = serve(serve_on, tls=authority.server_context())
-    with world.client(timeout=5) as client:
+    with world.client(timeout=30) as client:
         for _ in range(2):
             assert client.read(client.get(server.url("/"), verify=str(authority.path))) == FOLLOW_UP
             with pytest.raises(CertificateError):
@@ -251,7 +251,7 @@ def test_another_name(world: World, serve: Serve, authority: Authority) -> None:
 
     server = serve(script, tls=authority.server_context("inner.example"))
     config = TlsConfig(str(authority.path), server_hostname="inner.example")
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         for _ in range(2):
             assert client.read(client.get(server.url("/"), verify=config)) == FOLLOW_UP
             with pytest.raises(CertificateError, match=r"127\.0\.0\.1.*inner\.example"):
@@ -262,12 +262,12 @@ def test_another_name(world: World, serve: Serve, authority: Authority) -> None:
 def test_a_minimum_version(world: World, serve: Serve, authority: Authority) -> None:
     old = serve(serve_on, tls=authority.issue().server_context(maximum_version=ssl.TLSVersion.TLSv1_2))
     strict = TlsConfig(str(authority.path), minimum_version="TLSv1.3")
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         for _ in range(2):
             assert client.read(client.get(old.url("/"))) == FOLLOW_UP
             with pytest.raises(TlsError, match="version"):
                 client.get(old.url("/"), verify=strict)
-    with world.client(timeout=5, verify=strict) as client:
+    with world.client(timeout=30, verify=strict) as client:
         with pytest.raises(TlsError, match="version"):
             client.get(old.url("/"), cert=str(authority.client().combined))
         with pytest.raises(InvalidRequest, match=r"give 'TLSv1\.2' or 'TLSv1\.3'"):
@@ -285,7 +285,7 @@ def test_a_call_can_do_without_the_sessions_certificate(world: World, serve: Ser
     context = authority.issue().server_context(client_ca=authority.path)
     context.verify_mode = ssl.CERT_OPTIONAL
     server = serve(script, tls=context)
-    with world.client(timeout=5, verify=str(authority.path), cert=str(authority.client().combined)) as client:
+    with world.client(timeout=30, verify=str(authority.path), cert=str(authority.client().combined)) as client:
         client.get(server.url("/"))
         client.get(server.url("/"), cert=None)
         client.get(server.url("/"))
@@ -310,11 +310,11 @@ def test_the_systems_authorities(
     pytest.importorskip("truststore")
     good, bad = (serve(serve_on, tls=made.server_context()) for made in (authority.issue(), authority.wrong_host()))
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with world.client(timeout=5, verify="system") as client, pytest.raises(CertificateError):
+    with world.client(timeout=30, verify="system") as client, pytest.raises(CertificateError):
         client.get(good.url("/"))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     _make_context.cache_clear()
-    with world.client(timeout=5, verify="system") as client:
+    with world.client(timeout=30, verify="system") as client:
         assert client.read(client.get(good.url("/"))) == FOLLOW_UP
         with pytest.raises(CertificateError):
             client.get(bad.url("/"))
@@ -332,9 +332,9 @@ def test_the_keys_are_logged_where_the_environment_says(
     server = serve(serve_on, tls=authority.server_context())
     log = tmp_path / "keys"
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
-    with world.client(timeout=5, verify=str(authority.path), trust_env=False) as client:
+    with world.client(timeout=30, verify=str(authority.path), trust_env=False) as client:
         client.get(server.url("/"))
     assert not log.exists()
-    with world.client(timeout=5, verify=str(authority.path)) as client:
+    with world.client(timeout=30, verify=str(authority.path)) as client:
         client.get(server.url("/"))
     assert "CLIENT_TRAFFIC_SECRET_0" in log.read_text()
