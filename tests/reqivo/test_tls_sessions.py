@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from support.certs import Authority, Certificate
 from support.fixtures import MakeProxy, Serve
 from support.scenarios import FOLLOW_UP, ok, serve_on
 from support.scripted import Peer
+from support.servers import AsgiServer
 from support.socks import SocksServer
 from support.world import World
 
@@ -66,6 +68,61 @@ def test_bad_certificates(
     assert server.requests == []
 
 
+WILDCARDS = {
+    "*.com": "a.com",
+    "*.a.com": "c.b.a.com",
+    "*.*.a.com": "c.b.a.com",
+    "b*.a.com": "b1.a.com",
+    "*b.a.com": "1b.a.com",
+    "b.*.com": "b.a.com",
+}
+"""Patterns, and hosts that somebody might find them to fit (RFC 9525 §6.3: one whole label, the leftmost)."""
+
+
+@pytest.mark.parametrize("by", ["name", "http2", "websocket", "tunnel", "secure proxy", "SOCKS"])
+@pytest.mark.parametrize("pattern", WILDCARDS)
+def test_odd_wildcards(
+    world: World, serve: Serve, make_proxy: MakeProxy, authority: Authority, pattern: str, by: str
+) -> None:  # C1
+    host = WILDCARDS[pattern]
+    server = serve(serve_on, tls=authority.dns_sans(pattern).server_context(alpn=["h2"] if by == "http2" else []))
+    options: dict[str, Any] = {"verify": str(authority.path), "resolve": {host: "127.0.0.1"}, "http2": by == "http2"}
+    proxies = contextlib.ExitStack()
+    if by == "tunnel":
+        options["proxy"] = make_proxy({host: server.address}).url()
+    elif by == "secure proxy":
+        proxy = make_proxy({host: server.address}, tls=authority.server_context())
+        options["proxy"] = Proxy.of(proxy.url(), verify=str(authority.path))
+    elif by == "SOCKS":
+        port = proxies.enter_context(SocksServer({host: server.address})).port
+        options["proxy"] = f"socks5h://127.0.0.1:{port}"
+    with proxies, world.client(timeout=30, **options) as client:
+        with pytest.raises(CertificateError, match=re.escape(f"{host} was not accepted")):
+            if by == "websocket":
+                with world.entered(client.session.websocket(f"wss://{host}:{server.port}/")):
+                    pass
+            else:
+                client.get(f"https://{host}:{server.port}/", headers={"Authorization": "secret"})
+        assert client.session.pool.counts == (0, 0, 0)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_certificates_of_proxies(
+    world: World, make_proxy: MakeProxy, authority: Authority, kind: str, scheme: str
+) -> None:  # C1, H4
+    make, reason = BAD[kind]
+    proxy = make_proxy(tls=make(authority).server_context())
+    described = Proxy.of(proxy.url("", host="localhost"), verify=str(authority.path))
+    with world.client(proxy=described, timeout=30, resolve={"localhost": "127.0.0.1"}, verify=False) as client:
+        with pytest.raises(CertificateError, match=reason) as caught:
+            client.get(f"{scheme}://example.com/", headers={"Authorization": "secret"})
+        assert "proxy https://localhost" in str(caught.value) and caught.value.request is not None
+        assert client.session.pool.counts == (0, 0, 0)
+    assert proxy.requests == []
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_good_certificates(world: World, serve: Serve, authority: Authority, host: str) -> None:  # C3
     names: list[str | None] = []
@@ -95,6 +152,17 @@ def test_what_one_call_trusts_is_no_other_calls_business(
     assert len(server.requests) == 3
     with world.client(timeout=30, verify=str(authority.path)) as client, pytest.raises(CertificateError):
         client.get(url)
+
+
+def test_nor_where_a_connection_is_shared(world: World, authority: Authority) -> None:  # C2
+    """In HTTP/2 the connection that one call opened stays open for others, but for none that trusts less."""
+    with AsgiServer(tls=authority.untrusted().server_context(alpn=["h2"])) as server:
+        with world.client(timeout=30, verify=str(authority.path), http2=True) as client:
+            for _ in range(2):
+                assert client.get(server.url("/echo/1"), verify=False).http_version == "HTTP/2"
+                with pytest.raises(CertificateError):
+                    client.get(server.url("/echo/2"))
+        assert (server.connections, server.requests) == (1, 2)
 
 
 def test_a_client_certificate_is_no_other_calls_business(world: World, serve: Serve, authority: Authority) -> None:
