@@ -324,7 +324,7 @@ def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reqivo_http11.conversation.CONTINUE_WAIT", 60.0)
 
 
-def test_the_body_follows_a_100(stage: Stage) -> None:
+def test_the_body_follows_a_100(stage: Stage, codec: str) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2)
@@ -339,7 +339,7 @@ def test_the_body_follows_a_100(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", [417, 200, 413])
-def test_a_final_answer_instead_of_a_100(stage: Stage, status: int, long_wait: None) -> None:
+def test_a_final_answer_instead_of_a_100(stage: Stage, codec: str, status: int, long_wait: None) -> None:
     unsent: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -356,7 +356,7 @@ def test_a_final_answer_instead_of_a_100(stage: Stage, status: int, long_wait: N
     assert unsent == [b""], "the body was not sent, nor another request where it was due"
 
 
-def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
+def test_silence_instead_of_a_100(stage: Stage, codec: str, short_wait: None) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.respond(200, peer.expect_body(request))
@@ -368,7 +368,7 @@ def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
         assert_usable(client, server.url("/next"))
 
 
-def test_an_early_refusal_ends_the_upload(stage: Stage) -> None:
+def test_an_early_refusal_ends_the_upload(stage: Stage, codec: str) -> None:
     is_refused = threading.Event()
 
     def script(peer: Peer) -> None:

@@ -40,7 +40,7 @@ def answer_then(*more: Callable[[Peer], object]) -> Script:
 
 
 @pytest.mark.parametrize("sent", [ok(b"evil"), b"x", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
-def test_what_nobody_asked_for_is_never_seen(stage: Stage, sent: bytes) -> None:
+def test_what_nobody_asked_for_is_never_seen(stage: Stage, codec: str, sent: bytes) -> None:
     may_send, has_sent = threading.Event(), threading.Event()
 
     def inject(peer: Peer) -> None:
@@ -61,7 +61,7 @@ def test_what_nobody_asked_for_is_never_seen(stage: Stage, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize("leave", [Peer.fin, Peer.abort_tls, Peer.half_close, Peer.rst])
-def test_an_idle_connection_that_was_closed_is_noticed(stage: Stage, leave: Callable[[Peer], None]) -> None:
+def test_an_idle_connection_that_was_closed_is_noticed(stage: Stage, codec: str, leave: Callable[[Peer], None]) -> None:
     may_leave, has_left = threading.Event(), threading.Event()
     steps = [lambda peer: peer.wait(may_leave), leave, lambda peer: has_left.set()]
     server = stage.server([answer_then(*steps), serve_on])
@@ -83,7 +83,7 @@ def leave_unanswered(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, method: str) -> None:
+def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, codec: str, method: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -92,7 +92,7 @@ def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, method: s
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_another_request_is_never_sent_again(stage: Stage, method: str) -> None:
+def test_another_request_is_never_sent_again(stage: Stage, codec: str, method: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -102,7 +102,7 @@ def test_another_request_is_never_sent_again(stage: Stage, method: str) -> None:
     assert [request.method for request in server.requests] == ["GET", method, "GET"]
 
 
-def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage) -> None:
+def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage, codec: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -111,14 +111,14 @@ def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage) -> None:
     assert len(server.requests) == 2
 
 
-def test_nothing_is_sent_again_over_a_fresh_connection(stage: Stage) -> None:
+def test_nothing_is_sent_again_over_a_fresh_connection(stage: Stage, codec: str) -> None:
     server = stage.server(leave_unanswered)
     with stage.client() as client, pytest.raises(ServerDisconnected):
         client.get(server.url("/"))
     assert len(server.requests) == 1
 
 
-def test_nothing_is_sent_again_once_an_answer_has_begun(stage: Stage) -> None:
+def test_nothing_is_sent_again_once_an_answer_has_begun(stage: Stage, codec: str) -> None:
     def begin(peer: Peer) -> None:
         peer.expect_request()
         peer.send(b"HTTP/1.1 2")

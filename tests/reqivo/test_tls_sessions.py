@@ -17,7 +17,7 @@ from reqivo import CertificateError, InvalidRequest, Proxy, TlsConfig, TlsError,
 from reqivo_core.runtime.tls_contexts import _make_context
 from support.certs import Authority, Certificate
 from support.fixtures import MakeProxy, Serve
-from support.scenarios import FOLLOW_UP, ok, serve_on
+from support.scenarios import FOLLOW_UP, PATIENCE, await_arrival, ok, serve_on
 from support.scripted import Peer
 from support.servers import AsgiServer
 from support.socks import SocksServer
@@ -230,7 +230,9 @@ def test_tls_where_plain_text_was_asked_for(world: World, serve: Serve, authorit
 
 
 @pytest.mark.parametrize("framing", ["none", "length", "chunks"])
-def test_an_end_without_farewell(world: World, serve: Serve, authority: Authority, framing: str) -> None:  # C6
+def test_an_end_without_farewell(
+    world: World, serve: Serve, authority: Authority, codec: str, framing: str
+) -> None:  # C6
     def script(peer: Peer) -> None:
         peer.expect_request()
         match framing:
@@ -251,7 +253,8 @@ def test_an_end_without_farewell(world: World, serve: Serve, authority: Authorit
                 client.read(client.get(server.url("/")))
         else:
             assert client.read(client.get(server.url("/"))) == b"abc"
-        assert has_left.wait(5)
+        assert has_left.wait(PATIENCE)
+        await_arrival(client)
         assert client.read(client.post(server.url("/"))) == FOLLOW_UP
 
 
