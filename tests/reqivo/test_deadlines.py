@@ -19,6 +19,7 @@ from reqivo import (
     TotalTimeout,
     WriteTimeout,
 )
+from support.fixtures import Secured
 from support.messages import response
 from support.scripted import Peer, answers
 from support.world import World
@@ -150,11 +151,11 @@ def test_a_timeout_of_one_request_is_its_own(world: World, serve: Any) -> None:
 # -- G6: whose time ran out
 
 
-def test_the_callers_time_stays_the_callers(serve: Any) -> None:
-    server = serve(silent)
+def test_the_callers_time_stays_the_callers(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def main() -> str:
-        async with AsyncSession(timeout=LONG) as session:
+        async with AsyncSession(timeout=LONG, verify=verify) as session:
             with pytest.raises(asyncio.TimeoutError) as caught:
                 async with asyncio.timeout(0.1):
                     await session.get(server.url("/"))
@@ -164,11 +165,11 @@ def test_the_callers_time_stays_the_callers(serve: Any) -> None:
     assert asyncio.run(main()) == "builtins"
 
 
-def test_a_cancelled_request_is_cancelled_and_no_timeout(serve: Any) -> None:
-    server = serve(silent)
+def test_a_cancelled_request_is_cancelled_and_no_timeout(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def main() -> bool:
-        async with AsyncSession(timeout=LONG) as session:
+        async with AsyncSession(timeout=LONG, verify=verify) as session:
             task = asyncio.ensure_future(session.get(server.url("/")))
             await asyncio.to_thread(server.wait_for_requests, 1)
             task.cancel()
@@ -179,8 +180,8 @@ def test_a_cancelled_request_is_cancelled_and_no_timeout(serve: Any) -> None:
     assert asyncio.run(main())
 
 
-def test_both_at_once_end_one_way_or_the_other(serve: Any) -> None:
-    server = serve(silent)
+def test_both_at_once_end_one_way_or_the_other(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def one(session: AsyncSession, seconds: float) -> str:
         try:
@@ -193,7 +194,7 @@ def test_both_at_once_end_one_way_or_the_other(serve: Any) -> None:
         return "none"
 
     async def main() -> set[str]:
-        async with AsyncSession() as session:
+        async with AsyncSession(verify=verify) as session:
             ends = await asyncio.gather(*(one(session, 0.05 + 0.001 * number) for number in range(10)))
             assert session.pool.active == 0
             return set(ends)

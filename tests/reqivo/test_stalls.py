@@ -87,7 +87,10 @@ def test_a_tunnel_that_never_stands(stage: Stage, script: Callable[[Peer], None]
 
 
 @pytest.mark.parametrize("hello", [b"", b"\x16\x03\x03\x00\x7a\x02\x00"])
-def test_a_secure_proxy_that_stalls_in_its_handshake(world: World, serve: Any, no_leaks: None, hello: bytes) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_secure_proxy_that_stalls_in_its_handshake(
+    world: World, serve: Any, no_leaks: None, hello: bytes, scheme: str
+) -> None:
     def script(peer: Peer) -> None:
         peer.receive()
         peer.send(hello)
@@ -95,16 +98,18 @@ def test_a_secure_proxy_that_stalls_in_its_handshake(world: World, serve: Any, n
 
     proxy = serve(script)
     with world.client(proxy=f"https://127.0.0.1:{proxy.port}", timeout=PATIENT) as client:
-        is_over(client, "http://example.com/")
+        is_over(client, f"{scheme}://example.com/")
         proxy.wait_for_closed(1)
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["http-proxy", "https-proxy"])
 def test_an_origin_that_stalls_behind_a_tunnel(
-    world: World, make_proxy: MakeProxy, serve: Any, authority: Authority, no_leaks: None
+    world: World, make_proxy: MakeProxy, serve: Any, authority: Authority, no_leaks: None, secure: bool
 ) -> None:
     server = serve(lambda peer: peer.expect_close())
-    proxy = make_proxy({"example.com": server.address})
-    with world.client(proxy=proxy.proxy_url, timeout=PATIENT, verify=str(authority.path)) as client:
+    proxy = make_proxy({"example.com": server.address}, tls=authority.server_context() if secure else None)
+    described = Proxy.of(proxy.proxy_url, verify=str(authority.path))
+    with world.client(proxy=described, timeout=PATIENT, verify=str(authority.path)) as client:
         is_over(client, "https://example.com/")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import reqivo
 from reqivo import AsyncSession, ConnectTimeout, Limits, ReadTimeout, Timeout, TotalTimeout, WriteTimeout
-from support.fixtures import Serve
+from support.fixtures import Secured, Serve
 from support.scenarios import FOLLOW_UP, Stage, head, ok, serve_on
 from support.scripted import Peer
 from support.world import World
@@ -210,11 +210,11 @@ def test_closing_never_waits(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.03])
-def test_a_cancellation_is_neither_swallowed_nor_renamed(serve: Serve, no_leaks: None, moment: float) -> None:
-    server = serve(silent)
+def test_a_cancellation_is_neither_swallowed_nor_renamed(secured: Secured, no_leaks: None, moment: float) -> None:
+    server, verify = secured(silent)
 
     async def main() -> None:
-        async with AsyncSession(timeout=LONG) as session:
+        async with AsyncSession(timeout=LONG, verify=verify) as session:
             with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(0.05 + moment):
                     await session.get(server.url("/"))
@@ -232,8 +232,8 @@ def test_a_cancellation_is_neither_swallowed_nor_renamed(serve: Serve, no_leaks:
     asyncio.run(main(), debug=True)
 
 
-def test_both_in_the_same_tick(serve: Serve, no_leaks: None) -> None:
-    server = serve(silent)
+def test_both_in_the_same_tick(secured: Secured, no_leaks: None) -> None:
+    server, verify = secured(silent)
 
     async def one(session: AsyncSession, cancel_at: float) -> str:
         try:
@@ -244,7 +244,7 @@ def test_both_in_the_same_tick(serve: Serve, no_leaks: None) -> None:
         return "nothing"
 
     async def main() -> list[str]:
-        async with AsyncSession() as session:
+        async with AsyncSession(verify=verify) as session:
             moments = [0.05 + 0.0002 * step for step in range(-10, 11)]
             names = await asyncio.gather(*(one(session, moment) for moment in moments))
             assert session.pool.counts == (0, 0, 0)
