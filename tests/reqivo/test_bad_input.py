@@ -79,7 +79,7 @@ def test_nothing_is_smuggled_in_http2(
     with pytest.raises(InvalidRequest) as caught:
         options = PLACES[place](text)
         session_options = options.pop("session", {})
-        with world.client(verify=str(authority.path), http2=True, timeout=5, **session_options) as client:
+        with world.client(verify=str(authority.path), http2=True, timeout=30, **session_options) as client:
             client.post(h2_server.url("/echo/smuggled"), **options)
     assert str(caught.value).isprintable()
     assert "secret" not in str(caught.value)
@@ -100,7 +100,7 @@ WS_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
 def test_nothing_is_smuggled_into_a_handshake(
     world: World, h2_server: AsgiServer, authority: Authority, no_leaks: None, place: str, text: str, http2: bool
 ) -> None:  # A18
-    with world.client(verify=str(authority.path), http2=http2, timeout=5) as client:
+    with world.client(verify=str(authority.path), http2=http2, timeout=30) as client:
         with pytest.raises(InvalidRequest) as caught:
             url = h2_server.url("/ws/echo", scheme="wss")
             with world.entered(client.session.websocket(url, **WS_PLACES[place](text))):

@@ -2,7 +2,8 @@
 
 ``with leak_check(): …`` looks at descriptors and threads, ``async with leak_check(): …`` at the
 running loop's tasks as well. Sockets and threads of the test servers do not count. What is still
-there is given ten seconds to go, since a peer's FIN and a thread's end take a moment to arrive.
+there is given ten seconds to go, since a peer's FIN and a thread's end take a moment to arrive, and
+longer on a busy machine.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class leak_check:
 
     Args:
         settle: Seconds that what is left has to go.
-        collect: Let the garbage collector help, after a second. Without, things must go when
-            their last reference does.
+        collect: Let the garbage collector help, after a second or half the time. Without, things
+            must go when their last reference does.
 
     Raises:
         LeakError: on leaving, unless the body itself raised.

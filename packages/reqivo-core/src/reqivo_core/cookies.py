@@ -222,6 +222,10 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
             added.append(Cookie(name, value, created=now))
         self._add(added, now)
 
+    def copy(self) -> Self:
+        """Make a jar with the same cookies, limits, clock and suffixes, which goes its own way from then on."""
+        return type(self)(self, now=self._now, is_public_suffix=self.is_public_suffix, limits=self._limits)
+
     def __repr__(self) -> str:
         """Show names and domains; values are credentials."""
         cookies = self.cookies
