@@ -75,8 +75,6 @@ def may_send_again(error: BaseException, request: Request, *, is_reused: bool, a
         return False
     if error.unprocessed:
         return True
-    if not request.content.is_replayable:
-        return False
     is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not error.response_started
     return is_stale and is_reused and request.is_idempotent
 
@@ -91,6 +89,7 @@ class LeasedStream(NetworkStream):
     def __init__(self, stream: NetworkStream, lease: Lease) -> None:
         self._stream = stream
         self._lease = lease
+        self._is_handed_on = False
         self._lock = threading.Lock()  # held for what never suspends
         self._is_reading = False
         self._rest = memoryview(b"")
@@ -108,7 +107,7 @@ class LeasedStream(NetworkStream):
         try:
             return await self._stream.read(max_bytes, timeout)
         except ReadError as error:
-            self._story = str(error.args[0])
+            self._story = error.args[0]
             self.close()
             raise
         finally:
@@ -122,9 +121,9 @@ class LeasedStream(NetworkStream):
             await self._stream.write(data, timeout)
         except WriteError as error:
             with self._lock:
-                if not self._is_reading:  # else that meets the same
+                if not self._is_reading and self._story is None:  # who is reading meets the same
                     self._rest = memoryview(await self._take_rest())
-                    self._story = str(error.args[0])
+                    self._story = error.args[0]
                     self.close()
             raise
 
@@ -148,6 +147,7 @@ class LeasedStream(NetworkStream):
         except BaseException:
             self.close()
             raise
+        self._is_handed_on = True  # what was read and written here is the other's now
         return LeasedStream(stream, self._lease)
 
     def close(self) -> None:
@@ -170,5 +170,6 @@ class LeasedStream(NetworkStream):
         return self._stream.get_info(name)
 
     def __del__(self) -> None:
-        self._stream.close()
-        self._lease.abandon()
+        if not self._is_handed_on:
+            self._stream.close()
+            self._lease.abandon()
