@@ -156,6 +156,23 @@ def test_a_response_that_is_over_first_lets_the_request_end(stage: Stage, peers:
     assert server.connections == 1
 
 
+def test_a_response_that_is_left_once_the_request_was_sent(stage: Stage, peers: Peers) -> None:
+    def script(peer: Peer) -> None:
+        peers.answer(peer, head("Content-Length: 100000000") + b"x" * 400_000)
+        assert sum(map(len, chunks_of(peer))) == len(WHOLE)
+        peer.send(b"y")
+        peer.expect_close()
+
+    server = stage.server([script, serve_on], receive_buffer=4096)
+    with stage.client() as client:
+        got = client.post(server.url("/"), body=pieces(peers), stream=True)
+        assert client.world.run(getattr(got, client.world.method("read"))(400_001)) == b"x" * 400_000 + b"y"
+        client.close(got)
+        server.wait_for_closed(1)
+        assert client.session.pool.counts == (0, 0, 0)
+        assert client.read(client.get(server.url("/"))) == FOLLOW_UP
+
+
 def test_a_server_that_floods_and_reads_nothing(stage: Stage, peers: Peers) -> None:
     """The response is the user's to read, or to leave; the upload ends with it."""
     closed: list[str] = []
