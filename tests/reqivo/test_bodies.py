@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ CUTS: dict[str, bytes] = {
 }
 READINGS: dict[str, Callable[[Client, Any], Any]] = {
     "read": lambda client, got: client.read(got),
-    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(7)) for _ in range(20000)],
+    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(99)) for _ in range(1000)],
     "content": lambda client, got: client.pieces(got, "content"),
     "bytes": lambda client, got: client.pieces(got, "bytes"),
     "text": lambda client, got: client.pieces(got, "text"),
@@ -451,3 +452,31 @@ def test_a_body_has_one_reader(stage: Stage, decode_content: bool) -> None:
         assert isinstance(refused, StreamConsumed) and "one reader" in str(refused)
         assert body == b"abcdef"
         assert_usable(client, server.url("/"))
+
+
+def test_closing_a_body_stops_whoever_reads_it(stage: Stage) -> None:
+    server = stage.server([*once(head("Content-Length: 6") + b"abc", then=lambda peer: peer.expect_close()), serve_on])
+    with stage.client() as client:
+        got = client.get(server.url("/"), stream=True)
+        assert client.world.run(getattr(got, client.world.method("read"))(3)) == b"abc"
+
+        def read(_session: Any) -> Any:
+            return getattr(got, client.world.method("read"))(3)
+
+        outcomes = client.together([read, partial(close_once_it_is_read, got, client.world.name)])
+        assert outcomes[1] is None
+        assert isinstance(outcomes[0], StreamClosed)
+        with pytest.raises(StreamClosed):
+            client.read(got)
+        assert got.is_closed
+        assert_usable(client, server.url("/next"))
+
+
+def close_once_it_is_read(got: Any, world: str, _session: Any) -> Any:
+    if world == "async":  # the reader was begun before
+        return got.aclose()
+    end = time.monotonic() + 10
+    while not got.body_reader._is_reading:
+        assert time.monotonic() < end, "nobody reads"
+        time.sleep(0.001)
+    return got.close()

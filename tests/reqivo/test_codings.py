@@ -20,6 +20,7 @@ from reqivo import codings as our_codings
 from reqivo.codings import BrotliDecoder, ZstdDecoder, compress_flow, installed_codings
 from reqivo_core.codings import BUILTIN_CODINGS, STEP, Codings
 from reqivo_core.content import to_content
+from reqivo_core.runtime.driving import run_blocking
 from support import world as worlds
 from support.asgi_app import Exchange, pattern
 from support.certs import Authority
@@ -433,3 +434,25 @@ def test_the_length_that_was_given_for_the_plain_body_is_not_sent() -> None:
     request = Request("POST", "http://a/", headers={"Content-Length": "3"}, content=to_content(b"abc"))
     sent = play(flow, request, reply()).sent[0]
     assert "content-length" not in sent.headers and "content-length" in request.headers
+
+
+@pytest.mark.parametrize("close", ["close", "aclose"])
+def test_what_is_sent_encoded_is_closed_when_it_is_given_up(close: str) -> None:
+    def body() -> Any:
+        try:
+            yield random.Random(1).randbytes(100_000)
+            yield b"c"
+        finally:
+            seen.append("closed")
+
+    seen: list[str] = []
+    flow: Any = compress_flow("gzip")
+    encoded = next(flow(Request("POST", "http://a/", content=to_content(body()))))
+    reader = encoded.content.open()
+    assert len(run_blocking(reader.read_chunk())) > 0
+    assert seen == []
+    if close == "close":
+        reader.close()
+    else:
+        run_blocking(reader.aclose())
+    assert seen == ["closed"]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,26 +12,12 @@ import pytest
 import reqivo
 from reqivo import ConnectError, Proxy, ProxyError
 from support.certs import Authority
+from support.programs import free_ports, running
 from support.servers import AsgiServer
 from support.world import World
 
 pytest.importorskip("pproxy")
 KINDS = ["http", "https", "socks5", "socks5h"]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free, from below those that the system gives to whoever asks for any."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
-            found.append(sock.getsockname()[1])
-    return found
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +30,8 @@ def ports(authority: Authority) -> Iterator[dict[str, int]]:
     command += ["--ssl", f"{certificate.path},{certificate.key}"]
     for kind, port in ports.items():
         command += ["-l", f"{spoken[kind]}://127.0.0.1:{port}#me:secret"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        for _ in range(400):
-            if process.poll() is not None or all(map(listens, ports.values())):
-                break
-            time.sleep(0.05)  # the program has no other way to say that it listens
+    with running(command, [*ports.values()]):
         yield {**ports, "socks5h": ports["socks5"]}
-        process.terminate()
 
 
 @pytest.fixture(params=KINDS)

@@ -70,6 +70,9 @@ FAILURES: dict[str, Callable[[Peer], Any]] = {
     "cut": cut,
     "garbage": answers(b"garbage\r\n\r\n"),
     "status": answers(response(500, b"broken")),
+    "echo": lambda peer: peer.respond(500, str(peer.expect_request().headers).encode()),
+    "echo of a value": answers(response(500, f'{{"a": "{SECRET}"}}'.encode())),
+    "reason": answers(f"HTTP/1.1 500 no {SECRET} here\r\nContent-Length: 0\r\n\r\n".encode()),
     "unsafe": answers(response(302, headers=[("Location", "file:///etc/passwd")])),
     "loop": lambda peer: [
         (peer.expect_request(), peer.send(response(302, headers=[("Location", "/")]))) for _ in range(50)
@@ -121,7 +124,7 @@ def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
         lambda: Request("GET", "http://a/", headers={"Authorization": SECRET, "Proxy-Authorization": SECRET}).headers,
         lambda: Session(auth=("user", SECRET), proxy=f"http://user:{SECRET}@a/"),
         lambda: Reqivo(base_url=f"https://user:{SECRET}@a/").bearer_token(SECRET),
-        lambda: Session(cert=("cert.pem", "key.pem", SECRET))._route,
+        lambda: Session(cert=(__file__, __file__, SECRET))._route,
         lambda: Session(proxy=f"http://user:{SECRET}@a/")._plan.router.select_proxy(None),  # type: ignore[misc, arg-type]  # the session's one proxy
     ],
 )

@@ -32,7 +32,7 @@ from support.frames import (
 )
 from support.scripted import Peer
 from support.sockets import Socket, connected, make
-from support.world import World
+from support.world import PATIENCE, World
 from ws.scripts import Told, sending, ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -138,20 +138,21 @@ def test_w16_a_silent_server_is_noticed(world: World, serve: Serve) -> None:
 def test_w16_octets_of_one_slow_frame_are_signs_of_life(world: World, serve: Serve) -> None:
     def script(peer: Peer) -> None:
         accept(peer)
-        peer.drip(frame(BINARY, b"x" * 40), 1, 0.02)
+        peer.drip(frame(BINARY, b"x" * 40), 1, 0.04)  # takes longer than a dead peer is waited for
         answer_close(peer)
 
-    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=0.3) as ws:
+    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=1) as ws:
         assert ws.recv() == b"x" * 40
 
 
 def test_w16_a_slow_consumer_is_not_killed(world: World, serve: Serve) -> None:
-    release = threading.Event()
+    release, sent = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         accept(peer, text("first"))
         peer.wait(release)
         peer.send(text("second"))
+        sent.set()
         while (got := expect_frame(peer)).opcode == PING:
             peer.send(frame(PONG, got.payload))
         peer.send(close_frame())
@@ -162,6 +163,7 @@ def test_w16_a_slow_consumer_is_not_killed(world: World, serve: Serve) -> None:
             ws.recv(timeout=0.03)  # a ping goes out ...
         threading.Event().wait(0.3)  # ... and for long nobody looks for its pong
         release.set()
+        assert sent.wait(PATIENCE)
         assert ws.recv() == "second"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -331,6 +332,22 @@ def test_what_the_loop_has_not_looked_at_is_noticed(listener, monkeypatch, way):
             assert await stream.read(10, 5) == b"x"
 
     asyncio.run(body())
+
+
+def test_what_has_arrived_is_left_to_the_loop_by_those_outside_of_it(listener):
+    async def connect():
+        stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
+        return stream, listener.accept()[0]
+
+    with asyncio.Runner() as runner:
+        stream, peer = runner.run(connect())
+        with peer:
+            peer.sendall(b"x")
+            assert select.select([stream.get_info("socket")], [], [], 10)[0]
+            assert not stream.is_readable(), "which is no promise: nobody can read here"
+            assert runner.run(stream.read(10, 5)) == b"x"
+            stream.close()
+            runner.run(asyncio.sleep(0))
 
 
 def test_octets_that_came_before_a_reset_are_read_first(listener):

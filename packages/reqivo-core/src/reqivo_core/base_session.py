@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
@@ -28,6 +29,7 @@ from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
+from reqivo_core.splitting import known_encoding
 from reqivo_core.timeouts import Timeout
 from reqivo_core.tls_config import TlsConfig
 from reqivo_core.urls import URL, merge_base, parse_url
@@ -48,7 +50,7 @@ ResponseT = TypeVar("ResponseT", bound="BaseResponse")
 _MISSING: Any = object()
 
 
-class BaseSession(Generic[ResponseT]):
+class BaseSession(ABC, Generic[ResponseT]):
     """The settings of a session, and all that does not wait.
 
     Attributes:
@@ -68,7 +70,7 @@ class BaseSession(Generic[ResponseT]):
 
         Raises:
             TypeError: A keyword is not known.
-            ValueError: A limit or timeout cannot be one.
+            ValueError: A limit, timeout or encoding cannot be one.
             InvalidRequest: A header, cookie or credential cannot be sent.
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
@@ -82,6 +84,8 @@ class BaseSession(Generic[ResponseT]):
         self._encoder: Callable[[Any], str | bytes] | None = take("json_encoder")
         self._decoder: Callable[[bytes], Any] = take("json_decoder") or json.loads
         self._default_encoding: str = take("default_encoding", "utf-8")
+        if known_encoding(self._default_encoding) is None:
+            raise ValueError(f"default_encoding={self._default_encoding!r}: Python has no such text encoding")
         self._base_url: URL | None = None
         self.base_url = take("base_url")
         self._params = take("params")
@@ -124,9 +128,9 @@ class BaseSession(Generic[ResponseT]):
             hook(self)
 
     @staticmethod
+    @abstractmethod
     def _default_runtime() -> Runtime:
         """The leaves to use where none were given."""
-        raise TypeError("use Session or AsyncSession")
 
     def _default_plan(self, given: Mapping[str, Any]) -> Plan:
         """How requests are sent that say nothing else."""
@@ -342,6 +346,7 @@ class BaseSession(Generic[ResponseT]):
         """Turn a URL's user name and password into Basic authentication, and keep them out of everything else."""
         url = request.url
         if url.username is not None:
+            request = request.copy()  # one that was built before may be sent again, and then needs them again
             request.url = url.without_userinfo()
             if "auth" not in given:
                 plan = plan.but(auth=BasicAuth(url.username, url.password or ""))

@@ -134,7 +134,7 @@ class Body:
         else:
             self._received += len(chunk)
             if self._kept is not None:
-                self._keep(chunk)
+                self._keep(self._kept, chunk)
         return chunk
 
     def _fail(self, error: BaseException) -> BaseException:
@@ -150,12 +150,11 @@ class Body:
             self._end()
         return told
 
-    def _keep(self, chunk: bytes) -> None:
+    def _keep(self, kept: list[bytes], chunk: bytes) -> None:
         """Keep an encoded body as it came, as long as it is small, for whoever asks for it undecoded afterwards."""
+        kept.append(chunk)
         if self._received > KEPT_RAW:
             self._kept = None
-        elif self._kept is not None:
-            self._kept.append(chunk)
 
     @property
     def kept_raw(self) -> bytes | None:
@@ -313,8 +312,6 @@ class Body:
             draining.send(None)
         except StopIteration:
             pass
-        except ReqivoError:
-            pass  # the connection is broken, which the transport knows
         finally:
             draining.close()
 

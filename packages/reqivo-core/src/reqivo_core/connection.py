@@ -70,8 +70,6 @@ def may_send_again(error: BaseException, request: Request, *, is_reused: bool, a
         return False
     if error.unprocessed:
         return True
-    if not request.content.is_replayable:
-        return False
     is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not error.response_started
     return is_stale and is_reused and request.is_idempotent
 
@@ -82,6 +80,7 @@ class LeasedStream(NetworkStream):
     def __init__(self, stream: NetworkStream, lease: Lease) -> None:
         self._stream = stream
         self._lease = lease
+        self._is_handed_on = False
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         """See NetworkStream."""
@@ -100,6 +99,7 @@ class LeasedStream(NetworkStream):
         except BaseException:
             self.close()
             raise
+        self._is_handed_on = True  # what was read and written here is the other's now
         return LeasedStream(stream, self._lease)
 
     def close(self) -> None:
@@ -122,5 +122,6 @@ class LeasedStream(NetworkStream):
         return self._stream.get_info(name)
 
     def __del__(self) -> None:
-        self._stream.close()
-        self._lease.abandon()
+        if not self._is_handed_on:
+            self._stream.close()
+            self._lease.abandon()

@@ -16,6 +16,7 @@ from reqivo_core.cookie_input import (
     cookies_from_json,
     cookies_to_json,
     encode_cookies,
+    named_values,
     scoped,
 )
 from reqivo_core.cookie_scope import Cookie, CookieURL, is_secure, is_single_label
@@ -217,8 +218,7 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
         if isinstance(other, CookieJar):
             created, written = other._in_both_orders()
             added, other = created + written, ()
-        for name, value in dict(other, **cookies).items():
-            check_pair(name, value)
+        for name, value in {**named_values(other), **named_values(cookies)}.items():
             added.append(Cookie(name, value, created=now))
         self._add(added, now)
 

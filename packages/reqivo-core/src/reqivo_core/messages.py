@@ -23,8 +23,6 @@ def checked_method(method: str) -> str:
     Raises:
         InvalidRequest: It is no token.
     """
-    if method in _METHODS:
-        return method
     if not isinstance(method, str):
         raise InvalidRequest(f"method: give a str such as 'GET', not {type(method).__name__}")
     try:
