@@ -283,7 +283,7 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
     import asyncio
 
     server = serve(answers(*[response(200, b"x" * 10)] * 3))
-    limit = ConcurrencyLimit(1, max_wait=5)
+    limit = ConcurrencyLimit(1, max_wait=60)
 
     async def other() -> int:
         async with AsyncSession(plugins=[limit]) as session:
@@ -299,5 +299,5 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
                 break
             thread.join(0.005)
         held.close()  # wakes a task of another thread's loop
-        thread.join(5)
+        thread.join(60)
     assert results == [200]

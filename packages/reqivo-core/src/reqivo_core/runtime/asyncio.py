@@ -48,7 +48,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self._peer = peer
         self._loop = loop
         self._pid = os.getpid()
-        self._has_arrived = _arrivals(sock)
+        self._has_arrived = _looks(sock)
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -314,7 +314,9 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
 
     def is_writable(self) -> bool:
         """See :meth:`NetworkStream.is_writable`."""
-        return not self._is_writing_paused
+        if self._is_writing_paused:
+            return False
+        return self._is_closed or self._transport is None or bool(_looks(self._socket, for_room=True)(0))
 
     def _take_rest(self) -> None:
         """Receive what came before the connection broke: the loop does not look again once a write has failed."""
@@ -327,12 +329,15 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         return None if self._is_closed else sockets.socket_info(self._socket, name)
 
 
-def _arrivals(sock: socket.socket) -> Callable[[int], object]:
-    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing."""
+def _looks(sock: socket.socket, *, for_room: bool = False) -> Callable[[int], object]:
+    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing.
+
+    Or, with ``for_room``, whether the system would take more.
+    """
     if not hasattr(select, "poll"):
-        return lambda milliseconds: True  # recv will tell
+        return lambda milliseconds: True  # recv or send will tell
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
+    poll.register(sock, select.POLLOUT if for_room else select.POLLIN)
     return poll.poll
 
 
