@@ -33,7 +33,8 @@ class Pair(forks.ForkSafe):
     __hash__ = None  # type: ignore[assignment]  # as of a mapping: what is fork-safe need not be hashable
 
 
-def test_a_fork_waits_for_the_end_of_a_step() -> None:
+def test_a_fork_waits_for_the_end_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 60)  # a busy machine may let a thread sleep for long amid a step
     pair = Pair()
     stop = threading.Event()
 

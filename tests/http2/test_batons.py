@@ -41,6 +41,41 @@ def test_time_outs_and_cancellations_disturb_nobody(chunk: int) -> None:
 
 
 @pytest.mark.parametrize("chunk", range(10))
+def test_who_is_cancelled_leaves_nobodys_frames_behind(chunk: int) -> None:
+    """Also where the send buffer is full, so that nothing can be written on the way out."""
+    for seed in range(chunk * 120, chunk * 120 + 120, 2):  # even, as above
+        rehearsal = Rehearsal(seed)
+        rehearsal.stream.is_full = True
+        outcomes = rehearsal.play(4, lost=0.0, cancelled=0.3)
+        assert rehearsal.world.time == 0, f"seed {seed}: somebody was only woken by a time limit"
+        for outcome in outcomes.values():
+            assert isinstance(outcome, bytes | Cancelled), f"seed {seed}: {outcome!r}"
+
+
+def test_a_question_that_could_not_leave_is_no_question() -> None:
+    """A cancelled request asks for a sign of life; while that waits for room, the server has nothing to answer."""
+    rehearsal = Rehearsal(0)
+    world, server = rehearsal.world, rehearsal.server
+    for name in ("victim", "other"):
+        world.start(name, rehearsal.converse(name, Timeout(timeout=None), b""))
+        while world.is_lively:
+            server.look()
+            world.step()
+    rehearsal.stream.is_full = True
+    world.cancel("victim")
+    for _ in range(20):
+        server.look()
+        world.step()
+    assert world.time > rehearsal.transport.policy.ping_timeout
+    server.look()
+    assert server.resets == {1}
+    (number,) = server.waiting
+    server.answer(number)
+    world.run()
+    assert isinstance(world.outcomes["other"], bytes)
+
+
+@pytest.mark.parametrize("chunk", range(10))
 def test_a_write_that_is_cut_off_ends_the_connection_and_all_are_told(chunk: int) -> None:
     for seed in range(chunk * 40 + 1, chunk * 40 + 41, 2):
         outcomes = Rehearsal(seed).play(8, lost=0.1, cancelled=0.2)

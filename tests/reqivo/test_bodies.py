@@ -16,7 +16,7 @@ import pytest
 import reqivo
 from reqivo import IncompleteBody, InvalidRequest, LocalProtocolError, StreamClosed, StreamConsumed
 from support.messages import chunked, response
-from support.scenarios import FOLLOW_UP, Stage, head, ok, serve_on
+from support.scenarios import FOLLOW_UP, PATIENCE, Stage, head, ok, serve_on
 from support.scripted import Peer, Script
 from support.world import Client
 
@@ -164,7 +164,7 @@ def test_a_short_rest_saves_the_connection(stage: Stage) -> None:
     server = stage.server([*once(ok(b"x" * 100000), then=lambda peer: [step(peer) for step in then][0])])
     with stage.client() as client:
         with client.stream("GET", server.url("/")) as got:
-            assert has_come.wait(5)
+            assert has_come.wait(PATIENCE)
             assert client.world.run(getattr(got, client.world.method("read"))(1)) == b"x"
         with pytest.raises(StreamClosed):
             client.read(got)
@@ -319,7 +319,13 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reqivo_http11.conversation.CONTINUE_WAIT", 0.1)
 
 
-def test_the_body_follows_a_100(stage: Stage) -> None:
+@pytest.fixture
+def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the server however slow the machine makes it."""
+    monkeypatch.setattr("reqivo_http11.conversation.CONTINUE_WAIT", 60.0)
+
+
+def test_the_body_follows_a_100(stage: Stage, codec: str) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2)
@@ -334,7 +340,7 @@ def test_the_body_follows_a_100(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", [417, 200, 413])
-def test_a_final_answer_instead_of_a_100(stage: Stage, status: int) -> None:
+def test_a_final_answer_instead_of_a_100(stage: Stage, codec: str, status: int, long_wait: None) -> None:
     unsent: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -351,7 +357,7 @@ def test_a_final_answer_instead_of_a_100(stage: Stage, status: int) -> None:
     assert unsent == [b""], "the body was not sent, nor another request where it was due"
 
 
-def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
+def test_silence_instead_of_a_100(stage: Stage, codec: str, short_wait: None) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.respond(200, peer.expect_body(request))
@@ -363,7 +369,7 @@ def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
         assert_usable(client, server.url("/next"))
 
 
-def test_an_early_refusal_ends_the_upload(stage: Stage) -> None:
+def test_an_early_refusal_ends_the_upload(stage: Stage, codec: str) -> None:
     is_refused = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -375,7 +381,7 @@ def test_an_early_refusal_ends_the_upload(stage: Stage) -> None:
 
     def endless() -> Iterator[bytes]:
         yield b"x" * 1000
-        assert is_refused.wait(5)
+        assert is_refused.wait(PATIENCE)
         while True:
             yield b"x" * 1000
 

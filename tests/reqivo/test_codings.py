@@ -22,11 +22,13 @@ from reqivo_core.codings import BUILTIN_CODINGS, STEP, Codings
 from reqivo_core.content import to_content
 from reqivo_core.runtime.driving import run_blocking
 from support import world as worlds
-from support.asgi_app import pattern
+from support.asgi_app import Exchange, pattern
+from support.certs import Authority
 from support.flows import play, reply
 from support.messages import response
 from support.scenarios import Stage
 from support.scripted import Peer, ScriptedServer, answers
+from support.servers import AsgiServer
 from support.world import World
 
 if sys.version_info >= (3, 14):
@@ -302,18 +304,20 @@ READERS = st.one_of(
 
 
 @codings
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("name", worlds.NAMES)
 @given(readers=st.lists(READERS, max_size=8), rest=st.sampled_from(["read", "bytes", "content"]))
 @settings(max_examples=6)
 def test_any_mix_of_readers_gives_the_same_octets(
-    coding: str, name: str, readers: list[tuple[str, Any]], rest: str
+    coding: str, name: str, tls: bool, authority: Authority, readers: list[tuple[str, Any]], rest: str
 ) -> None:  # E8
     """Some octets or whatever has come, in any order, then all that is left: nothing is lost, nothing comes twice."""
     text = pattern(300_000)
+    context = authority.server_context() if tls else None
     with (
-        ScriptedServer(answers(encoded_response(coding, ENCODE[coding](text)))) as server,
+        ScriptedServer(answers(encoded_response(coding, ENCODE[coding](text))), tls=context) as server,
         worlds.make(name) as world,
-        world.client() as client,
+        world.client(verify=str(authority.path)) as client,
         client.stream("GET", server.url("/")) as answer,
     ):
         got = b""
@@ -332,6 +336,42 @@ def test_any_mix_of_readers_gives_the_same_octets(
         else:
             got += b"".join(client.pieces(answer, rest))
     assert got == text
+
+
+# -- HTTP/2, where windows and resets have their say
+
+
+@pytest.fixture
+def h2_bodies(authority: Authority, coding: str) -> Iterator[AsgiServer]:
+    """A server of bodies in a coding: a good one, a bomb, and some that are broken."""
+    whole = ENCODE[coding](TEXT)
+    bodies = {"good": whole, "bomb": ENCODE[coding](bytes(20_000_000)), "cut": whole[:-3], "more": whole + b"rest"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await Exchange(scope, receive, send).answer(200, bodies[scope["path"][1:]], [("content-encoding", coding)])
+
+    with AsgiServer(app, tls=authority.server_context(alpn=["h2"])) as server:
+        yield server
+
+
+@codings
+def test_codings_over_http2(world: World, h2_bodies: AsgiServer, authority: Authority, coding: str) -> None:  # E1, E3
+    limits = Limits(decoded_ratio_floor=1_000_000, max_decoded_ratio=10)
+    url = h2_bodies.url
+    with world.client(http2=True, verify=str(authority.path), limits=limits, timeout=30) as client:
+        for path, error in {"/bomb": DecodedSizeExceeded, "/cut": DecodeError, "/more": DecodeError}.items():
+            with pytest.raises(error) as caught:
+                client.read(client.get(url(path)))
+            assert caught.value.request is not None
+            assert client.read(client.get(url("/good"))) == TEXT
+        with client.stream("GET", url("/bomb")) as answer:
+            sizes = [len(piece) for piece in client.pieces(answer, "bytes")]
+        assert (sum(sizes), max(sizes) <= STEP) == (20_000_000, True)
+        with client.stream("GET", url("/bomb")) as answer:
+            assert len(client.world.run(getattr(answer, client.world.method("read"))(10))) == 10
+        assert (client.get(url("/good")).http_version, client.session.pool.active) == ("HTTP/2", 0)
+    assert h2_bodies.connections == 1, "what is wrong with a body is wrong with its stream alone"
 
 
 # -- requests

@@ -164,11 +164,11 @@ def test_floods_take_little_memory(serve: Serve, no_leaks: None, script: Any, wo
     server = serve(script)
 
     async def asynchronous() -> None:
-        async with reqivo.AsyncSession(timeout=5) as session:
+        async with reqivo.AsyncSession(timeout=60) as session:
             await session.get(server.url("/"))
 
     def blocking() -> None:
-        with Session(timeout=5) as session:
+        with Session(timeout=60) as session:
             _ = session.get(server.url("/")).content
 
     peaks = []
@@ -192,10 +192,16 @@ def test_a_promised_length_is_not_allocated(serve: Serve, no_leaks: None) -> Non
         peer.send(head(f"Content-Length: {2**60}") + b"abc")
 
     server = serve(script)
-    tracemalloc.start()
-    try:
-        with Session(timeout=5) as session, pytest.raises(reqivo.IncompleteBody):
-            _ = session.get(server.url("/")).content
-        assert tracemalloc.get_traced_memory()[1] < MIB
-    finally:
-        tracemalloc.stop()
+    peaks = []
+    with Session(timeout=60) as session:
+        for _ in range(20):  # the first time modules are loaded, and what other threads do counts as well
+            tracemalloc.start()
+            try:
+                with pytest.raises(reqivo.IncompleteBody):
+                    _ = session.get(server.url("/")).content
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+            if peaks[-1] < MIB:
+                break
+    assert min(peaks) < MIB, f"{peaks} octets"

@@ -97,10 +97,10 @@ def test_rates_that_cannot_be_are_refused(rate: float, burst: int | None) -> Non
 
 def test_a_session_keeps_to_the_rate(world: World, serve: Any) -> None:
     server = serve(answers(*[response(200, b"x")] * 3))
-    with world.client(plugins=[RateLimiter(1, burst=2)]) as client:
+    with world.client(plugins=[RateLimiter(0.001, burst=2)]) as client:
         assert [client.get(server.url("/")).status_code for _ in range(2)] == [200, 200]
-        with pytest.raises(TotalTimeout):  # at once: the third would have to wait for a second
-            client.get(server.url("/"), timeout=0.3)
+        with pytest.raises(TotalTimeout):  # at once: the third would have to wait for a quarter of an hour
+            client.get(server.url("/"), timeout=60)
     assert len(server.requests) == 2
 
 

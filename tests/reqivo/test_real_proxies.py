@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +42,7 @@ def proxy(request: pytest.FixtureRequest, ports: dict[str, int]) -> str:
 
 @pytest.fixture
 def options(authority: Authority, proxy: str) -> dict[str, Any]:
-    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 10}
+    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 30}
 
 
 def test_plain_text(world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None) -> None:
@@ -101,8 +102,9 @@ def test_nobody_there(
     world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None, scheme: str
 ) -> None:
     """A proxy that finds nobody hangs up, before it has answered or after: the origin is never taken to have."""
-    (port,) = free_ports(1)
-    with world.client(**options) as client:
+    with socket.socket() as nobody, world.client(**options) as client:
+        nobody.bind(("127.0.0.1", 0))  # nor may anybody else listen there
+        port = nobody.getsockname()[1]
         with pytest.raises((ConnectError, reqivo.TlsError, reqivo.ServerDisconnected)):
             client.get(f"{scheme}://127.0.0.1:{port}/")
         assert client.session.pool.active == 0

@@ -28,7 +28,7 @@ NAMES = ("blocking", "async")
 """The worlds, as ids of a parametrized test."""
 
 PATIENCE = 30.0
-"""Seconds any single step may take before it counts as hung."""
+"""Seconds any single step may take before it counts as hung, on a busy machine too."""
 
 # Where the two responses call the same thing by different names.
 _ASYNC_NAMES = {

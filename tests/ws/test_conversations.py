@@ -143,10 +143,10 @@ def test_w16_a_silent_server_is_noticed(world: World, serve: Serve) -> None:
 def test_w16_octets_of_one_slow_frame_are_signs_of_life(world: World, serve: Serve) -> None:
     def script(peer: Peer) -> None:
         accept(peer)
-        peer.drip(frame(BINARY, b"x" * 40), 1, 0.02)
+        peer.drip(frame(BINARY, b"x" * 40), 1, 0.04)  # takes longer than a dead peer is waited for
         answer_close(peer)
 
-    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=0.3) as ws:
+    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=1) as ws:
         assert ws.recv() == b"x" * 40
 
 

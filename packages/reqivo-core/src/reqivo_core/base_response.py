@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
 from reqivo_core.errors import DecodeError, HTTPStatusError, StreamConsumed, excerpt
-from reqivo_core.headers import Headers, HeaderTypes
+from reqivo_core.headers import Headers, HeaderTypes, conceal
 from reqivo_core.redirects import is_redirect, next_request
 from reqivo_core.splitting import known_encoding
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from reqivo_core.urls import URL
 
 DEFAULT_ENCODING = "utf-8"
+_LEGIBLE = 4096
+"""How many octets of a body are looked through for what a message shows of it."""
 _link = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
 _link_parameter = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
 
@@ -275,8 +277,8 @@ class BaseResponse:
         if not self.is_error:
             return self
         kind = "client error" if self.status_code < 500 else "server error"
-        reason = f" {excerpt(self.reason)[1:-1]}" if self.reason else ""
-        shown = f"; the body begins {excerpt(self._content)}" if self._content else ""
+        reason = f" {self._excerpt(self.reason)[1:-1]}" if self.reason else ""
+        shown = f"; the body begins {self._excerpt(self._content)}" if self._content else ""
         raise HTTPStatusError(
             f"{kind} {self.status_code}{reason}{shown}",
             request=self.request,
@@ -345,10 +347,15 @@ class BaseResponse:
             return json.loads(content, **options)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
-                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {excerpt(content)}",
+                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {self._excerpt(content)}",
                 request=self.request,
                 phase="body",
             ) from error
+
+    def _excerpt(self, said: bytes | str) -> str:
+        """The beginning of what the server said, without the credentials that it repeats."""
+        text = said[:_LEGIBLE].decode("latin-1") if isinstance(said, bytes) else said
+        return excerpt(conceal(text, self.request.headers))
 
     @property
     def _total(self) -> int | None:

@@ -94,8 +94,8 @@ class BaseSession(ABC, Generic[ResponseT]):
             [("User-Agent", f"reqivo/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", codings.accept_encoding)]
         )
         self.headers.merge(take("headers"))
-        self.cookies = CookieJar()
-        self.cookies.update(take("cookies") or {})
+        cookies = take("cookies")
+        self.cookies = cookies.copy() if isinstance(cookies, CookieJar) else CookieJar(cookies)
         self._tls = TlsConfig.of(take("verify", True), take("cert"), trust_env=self._trust_env)
         # Origins and proxies are trusted, and shown certificates, each for itself.
         self._proxy_tls = TlsConfig(trust_env=self._trust_env)

@@ -292,8 +292,10 @@ class Dialer:
         deadline: Deadline,
     ) -> NetworkStream:
         try:
-            with _phase(exchange, "tls", {"server_hostname": hostname, "alpn": offers}):
-                return await stream.start_tls(config, hostname, offers, deadline.left())
+            with _phase(exchange, "tls", {"server_hostname": hostname, "alpn": offers}) as found:
+                encrypted = await stream.start_tls(config, hostname, offers, deadline.left())
+                found["resumed"] = getattr(encrypted.get_info("ssl_object"), "session_reused", False)
+                return encrypted
         except BaseException:
             stream.close()
             raise
@@ -330,14 +332,15 @@ def _chosen(specs: Sequence[TransportSpec], alpn: str | None, route: Route, orig
 
 
 @contextmanager
-def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[None]:
-    """Time a phase of connecting, tell observers, and name the phase in what it raises."""
+def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Time a phase of connecting, tell observers (what was found, too), and name the phase in what it raises."""
     trace = exchange.trace
+    found: dict[str, Any] = {}
     if trace is not None:
         trace(name, "started", info)
     started = exchange.runtime.now()
     try:
-        yield
+        yield found
     except BaseException as error:
         if isinstance(error, RequestError) and error.phase is None:
             error.phase = name
@@ -346,4 +349,4 @@ def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[N
         raise
     exchange.timings[name] = exchange.timings.get(name, 0.0) + exchange.runtime.now() - started
     if trace is not None:
-        trace(name, "complete", info)
+        trace(name, "complete", {**info, **found})

@@ -92,7 +92,9 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of it all."""
+        """Note the end of it all; where it broke, what has arrived before is still in the system's buffer."""
+        if exc is not None and not self._is_closed:
+            self._take_rest()
         self._is_lost = True
         self._error = exc if isinstance(exc, OSError) else None
         if self._timer is not None:
@@ -205,11 +207,16 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
             transport.write(data)
             if not self._is_writing_paused and not transport.is_closing():
                 return
-            if timeout == 0 or not await self._wait_written(timeout):
+            # Where it is broken there is nothing to wait for: it will be lost in the loop's next turn.
+            if not (transport.is_closing() if timeout == 0 else await self._wait_written(timeout)):
                 raise sockets.write_timeout(self._peer, timeout)
-        if self._is_lost or self._is_closed:
+        if self._is_lost or self._is_closed or self._is_closing:
             reason = sockets.closed_here() if self._is_closed else self._error or OSError("it has ended")
             raise sockets.write_error(self._peer, reason) from self._error
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
     async def _wait_written(self, timeout: float | None) -> bool:
         """Wait until the system has taken everything, or the connection is lost; False when time ran out."""
@@ -308,6 +315,12 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     def is_writable(self) -> bool:
         """See :meth:`NetworkStream.is_writable`."""
         return not self._is_writing_paused
+
+    def _take_rest(self) -> None:
+        """Receive what came before the connection broke: the loop does not look again once a write has failed."""
+        rest = sockets.rest(self._socket)
+        self._chunks.extend(rest)
+        self._size += sum(map(len, rest))
 
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
