@@ -29,7 +29,7 @@ from reqivo_core.runtime.asyncio import AsyncioRuntime
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
-from reqivo_ws.codec import CLOSE, PONG, TEXT, FrameCodec
+from reqivo_ws.codec import BINARY, CLOSE, PONG, TEXT, FrameCodec
 from reqivo_ws.connection import Connection
 from reqivo_ws.settings import Settings
 from reqivo_ws.writing import Writer, WriterClosed
@@ -449,5 +449,60 @@ def test_a_farewell_that_was_interrupted_is_said_by_the_next() -> None:
         with pytest.raises(ConnectionClosedOK, match="going"):
             await connection.receive()
         assert stream.is_closed
+
+    asyncio.run(main())
+
+
+class Suspending(FakeStream):
+    """A stream in asyncio whose octets come, and leave, when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.comes: asyncio.Queue[bytes] = asyncio.Queue()
+        self.may_leave = asyncio.Event()
+        self.is_leaving = asyncio.Event()
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        return await self.comes.get()
+
+    async def write(self, data: Any, timeout: float | None) -> None:
+        self.is_leaving.set()
+        await self.may_leave.wait()
+        await super().write(data, timeout)
+
+
+def test_a_message_waits_for_whoever_is_writing() -> None:
+    async def main() -> None:
+        stream = Suspending()
+        writer = Writer(stream, AsyncioRuntime(), FrameCodec(), None, 5, Ignoring().lost)
+        first = asyncio.create_task(writer.message(b"1", True))
+        await stream.is_leaving.wait()
+        second = asyncio.create_task(writer.message(b"2", False))
+        while not writer._frames._queue:  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0)
+        stream.may_leave.set()
+        await asyncio.gather(first, second)
+        assert opcodes(stream) == [TEXT, BINARY]
+
+    asyncio.run(main())
+
+
+def test_what_comes_after_a_message_was_given_up_is_not_told() -> None:
+    """Whoever fails the connection (RFC 6455 §7.1.7) is not done with it yet when the reader finds something."""
+
+    async def main() -> None:
+        stream = Suspending()
+        connection = Connection(stream, AsyncioRuntime(), None, Settings())
+        receiving = asyncio.create_task(connection.receive())
+        giving_up = asyncio.create_task(connection.give_up_fragments())
+        await stream.is_leaving.wait()
+        stream.comes.put_nowait(text("late"))
+        stream.comes.put_nowait(b"")
+        with pytest.raises(ConnectionClosedError, match="given up amid its fragments") as caught:
+            await receiving
+        assert caught.value.code == 1011
+        stream.may_leave.set()
+        await giving_up
+        assert opcodes(stream) == [CLOSE]
 
     asyncio.run(main())
