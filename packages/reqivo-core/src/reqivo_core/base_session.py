@@ -29,7 +29,6 @@ from reqivo_core.plan import READ_NOTHING, Plan
 from reqivo_core.pool import Pool
 from reqivo_core.proxies import ProxyMap, to_proxy
 from reqivo_core.routes import Route, Router
-from reqivo_core.splitting import known_encoding
 from reqivo_core.timeouts import Timeout
 from reqivo_core.tls_config import TlsConfig
 from reqivo_core.urls import URL, merge_base, parse_url
@@ -70,8 +69,8 @@ class BaseSession(ABC, Generic[ResponseT]):
 
         Raises:
             TypeError: A keyword is not known.
-            ValueError: A limit, timeout or encoding cannot be one.
-            InvalidRequest: A header, cookie or credential cannot be sent.
+            ValueError: A limit or timeout cannot be one.
+            InvalidRequest: A header, cookie or credential cannot be sent, or an option is not of its kind.
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
         """
@@ -84,8 +83,6 @@ class BaseSession(ABC, Generic[ResponseT]):
         self._encoder: Callable[[Any], str | bytes] | None = take("json_encoder")
         self._decoder: Callable[[bytes], Any] = take("json_decoder") or json.loads
         self._default_encoding: str = take("default_encoding", "utf-8")
-        if known_encoding(self._default_encoding) is None:
-            raise ValueError(f"default_encoding={self._default_encoding!r}: Python has no such text encoding")
         self._base_url: URL | None = None
         self.base_url = take("base_url")
         self._params = take("params")

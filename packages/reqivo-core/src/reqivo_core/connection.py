@@ -106,7 +106,8 @@ class LeasedStream(NetworkStream):
             self._is_reading = True
         try:
             return await self._stream.read(max_bytes, timeout)
-        except ReadError:
+        except ReadError as error:
+            self._story = error.args[0]
             self.close()
             raise
         finally:
@@ -114,6 +115,8 @@ class LeasedStream(NetworkStream):
 
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See NetworkStream."""
+        if self._story is not None:
+            raise WriteError(self._story, phase="write")
         try:
             await self._stream.write(data, timeout)
         except WriteError as error:

@@ -25,6 +25,8 @@ def checked_method(method: str) -> str:
     """
     if not isinstance(method, str):
         raise InvalidRequest(f"method: give a str such as 'GET', not {type(method).__name__}")
+    if method in _METHODS:
+        return method
     try:
         return checked_name(method).upper()
     except InvalidRequest:
