@@ -33,8 +33,11 @@ LOW_WATER = 64 * 1024
 
 _ELSEWHERE = "its event loop is not running here"
 
+_spare_buffers: list[memoryview] = []
+"""Buffers that nobody receives into at the moment. One serves all connections of a loop that fills it at once."""
 
-class AsyncioStream(NetworkStream, asyncio.Protocol):
+
+class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     """A connected socket; at the same time the protocol that the loop's transport calls.
 
     Args:
@@ -50,6 +53,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self._pid = os.getpid()
         self._has_arrived = _arrivals(sock)
         self._transport: asyncio.Transport | None = None
+        self._buffer: memoryview | None = None  # what the loop receives into
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._offset = 0  # into the first chunk: cutting it for every small read would copy its rest each time
@@ -76,7 +80,34 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         if self._is_closed:
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the loop a buffer to receive into; as long as it has one, that same one.
+
+        A loop that hands over octets by itself makes 256 KiB for each read and cuts them to what came. So large a block
+        is a mapping of its own to the system's allocator: to make, cut and unmap it can cost a third of a request.
+        """
+        buffer = self._buffer
+        if buffer is None:
+            try:
+                buffer = _spare_buffers.pop()
+            except IndexError:
+                buffer = memoryview(bytearray(HIGH_WATER))
+            self._buffer = buffer
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take out of the buffer what has come."""
+        data = bytes(self.get_buffer(nbytes)[:nbytes])
+        self._take_buffer_back()
+        self._keep(data)
+
+    def _take_buffer_back(self) -> None:
+        """Let others have the buffer: the loop has done with it."""
+        if self._buffer is not None:
+            _spare_buffers.append(self._buffer)
+            self._buffer = None
+
+    def _keep(self, data: bytes) -> None:
         """Keep octets until they are read."""
         self._chunks.append(data)
         self._size += len(data)
@@ -87,6 +118,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note the peer's end; our side stays open."""
+        self._take_buffer_back()
         self._has_ended = True
         _complete(self._reader, True)
         return True
@@ -94,6 +126,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of it all."""
         self._is_lost = True
+        self._buffer = None  # not for others: who knows what a loop that was interrupted still does to it
         self._error = exc if isinstance(exc, OSError) else None
         if self._timer is not None:
             self._timer.cancel()
@@ -301,7 +334,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
             self._is_lost = True
             return
         if data:
-            self.data_received(data)
+            self._keep(data)
         else:
             self._has_ended = True
 
