@@ -7,7 +7,9 @@ octet is written.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from reqivo_core.errors import InvalidRequest, excerpt
 from reqivo_core.headers import Headers, checked_value
@@ -32,7 +34,8 @@ _is_opening = re.compile(r"[!-~]++ [!-~]++ HTTP/1\.1\r\nHost: [!-~]*+\r\n").full
 _is_length = re.compile(r"[0-9]{1,19}").fullmatch
 
 
-class Outgoing(NamedTuple):
+@dataclass(slots=True)
+class Outgoing:
     """A request, ready to be sent.
 
     Attributes:
@@ -157,10 +160,7 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     host = fields.host
     if host is None:
         host = target if method == "CONNECT" else request.url.authority
-    opening = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
-    if not _is_opening(opening):
-        raise _dangerous()
-    head = opening.encode("ascii") + fields.octets
+    head = _opening(method, target, host) + fields.octets
     if added:
         head += _encoded(added)
     data = request.content.data
@@ -168,6 +168,15 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     is_whole = length is not None and data is not None and length <= SMALL_BODY and not awaits_continue
     head += b"\r\n" + data if is_whole and data else b"\r\n"
     return Outgoing(head, is_whole, length, trailers, awaits_continue, asks_upgrade, fields.closes)
+
+
+@lru_cache(maxsize=256)
+def _opening(method: str, target: str, host: str) -> bytes:
+    """The first two lines, which programs that ask the same again and again have made and checked once."""
+    opening = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
+    if not _is_opening(opening):
+        raise _dangerous()
+    return opening.encode("ascii")
 
 
 def _encoded(lines: list[str]) -> bytes:
