@@ -142,7 +142,7 @@ class Pool(ForkSafe):
                     exchange.timings["wait"] = 0.0
                 else:
                     given = await self._obtain(state, given, key, exchange)
-                if given.uses == 1 or given.transport.is_usable() or given.active > 1:
+                if given.active > 1 or given.uses == 1 or given.transport.is_usable():
                     return Lease(self, state, given)
             except BaseException:  # of a signal, while the connection was looked at, for instance
                 if given.__class__ is Member:
