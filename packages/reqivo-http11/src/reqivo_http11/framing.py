@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reqivo_core.errors import HeadersTooLarge, RemoteProtocolError, ServerDisconnected, excerpt
@@ -148,15 +149,22 @@ def parse_head(section: bytes, limits: Limits) -> Head:
     if field_count > limits.max_response_fields or len(section) > limits.max_line:
         _check_section(section, field_count, limits, HEADERS)
     text = section.decode("latin-1")
-    status_line = _match_status_line(text)
-    if status_line is None:
-        raise malformed("what is no HTTP/1.1 status line", section.partition(b"\r\n")[0])
-    version, status, reason = status_line.groups()
+    version, status, reason = _parse_status_line(text[: text.find("\n") + 1])
     headers = Headers.from_lines(_fields(text, field_count, "header"))
     length = headers.by_name.get("content-length")
     if length is not None and "," in length:
         _unite_lengths(headers, length)
-    return Head(version, int(status), reason.strip(" \t") if reason else "", headers)
+    return Head(version, status, reason, headers)
+
+
+@lru_cache(maxsize=32)
+def _parse_status_line(line: str) -> tuple[str, int, str]:
+    """Version, status and reason: the same few lines begin most of all responses."""
+    status_line = _match_status_line(line)
+    if status_line is None:
+        raise malformed("what is no HTTP/1.1 status line", line.encode("latin-1").rstrip(b"\r\n"))
+    version, status, reason = status_line.groups()
+    return version, int(status), reason.strip(" \t") if reason else ""
 
 
 def _fields(text: str, count: int, what: str) -> list[tuple[str, str]]:
