@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reqivo_core.errors import SessionClosed
 from reqivo_core.interfaces import Exchange
 from reqivo_core.limits import Limits
 from reqivo_core.pool import Lease, Pool
@@ -38,6 +39,9 @@ class Wire:
         if self.is_open:
             self.is_open = False
             self.at_end()
+
+    async def aclose(self) -> None:
+        self.close()
 
 
 class Runtime(BlockingRuntime):
@@ -96,6 +100,15 @@ def test_an_interrupt_after_dialing_closes_what_was_opened() -> None:
     assert (wire.is_open, setting.pool.counts) == (False, (0, 0, 0))
     setting.acquire().release()
     assert setting.pool.counts == (0, 1, 0), "its slot was given back"
+
+
+def test_a_closed_pool_gives_out_nothing() -> None:
+    setting = Setting()
+    setting.acquire().release()
+    run_blocking(setting.pool.aclose())
+    with pytest.raises(SessionClosed, match="make a new one"):
+        setting.acquire()
+    assert setting.pool.counts == (0, 0, 0)
 
 
 def test_a_place_may_be_settled_before_anybody_waits_in_it() -> None:

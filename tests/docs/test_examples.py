@@ -16,7 +16,7 @@ from docs.pages import EXAMPLES, Example, matches
 from docs.promises import PROMISES, Promise
 from reqivo_core.plugins import plugin_set
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 NOTHING = Promise()
 
 

@@ -62,16 +62,29 @@ def test_s03_a_peer_that_speaks_something_else_is_recognised(h2line: Callable, a
     assert "speaks HTTP/1" in message or "TLS alert" in message
 
 
+def test_a_frame_as_large_as_we_offer_is_taken(h2line: Callable) -> None:
+    octets = bytes(range(256)) * 256
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        assert server.settings[frames.SettingsFrame.MAX_FRAME_SIZE] == len(octets)
+        server.send_frame(server.head(request, 200), server.data(request, octets, "END_STREAM"))
+        server.expect_close()
+
+    assert h2line(script).body() == octets
+
+
 def test_s04_a_frame_is_judged_by_its_header(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
         server.greet()
         request = server.expect_request()
         server.send_frame(server.head(request, 200))
-        server.peer.send(raw(0, 0, 1, length=16385))  # and no payload at all
+        server.peer.send(raw(0, 0, 1, length=65537))  # and no payload at all
         server.expect_goaway(h2_peer.FRAME_SIZE_ERROR)
         server.expect_close()
 
-    assert "16385" in str(h2line(script).fails(RemoteProtocolError))
+    assert "65537" in str(h2line(script).fails(RemoteProtocolError))
 
 
 def test_s05_what_is_not_known_is_ignored(h2line: Callable) -> None:

@@ -56,8 +56,8 @@ def test_frames_are_cut_whatever_the_pieces(size: int) -> None:
 def test_frames_before_a_bad_one_are_given_first() -> None:
     reader = FrameReader()
     found = []
-    with pytest.raises(ConnectionFault, match="16385"):
-        for frame in reader.receive(GREETING + frames.frame(6, 0, 0, b"8 octets") + b"\0\x40\x01\0\0\0\0\0\x01"):
+    with pytest.raises(ConnectionFault, match="65537"):
+        for frame in reader.receive(GREETING + frames.frame(6, 0, 0, b"8 octets") + b"\x01\0\x01\0\0\0\0\0\x01"):
             found.append(frame[0])  # noqa: PERF401  # extend would lose what came before the error
     assert found == [4, 6]
 

@@ -220,6 +220,6 @@ def test_two_threads_at_one_response_never_hang(stage: Stage, stream: bool) -> N
         reader.start()
         server.wait_for_requests(1)
         response.close()
-        reader.join(5)
+        reader.join(60)
         assert not reader.is_alive()
         assert isinstance(outcomes[0], reqivo.ReqivoError), outcomes

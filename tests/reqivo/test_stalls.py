@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from reqivo import Limits, Proxy, Timeout, TotalTimeout, WriteTimeout
+from reqivo import Limits, Proxy, Timeout, TotalTimeout
 from support.certs import Authority
 from support.fixtures import MakeProxy
 from support.messages import response
@@ -266,26 +266,3 @@ def test_closing(stage: Stage, script: Callable[[Peer], None], what: str) -> Non
         if what == "session":
             client.close(got)
         assert time.monotonic() - began < LONG / 2
-
-
-def test_an_answer_that_is_streamed_while_the_request_is_sent(stage: Stage) -> None:
-    """Neither side reads before the other has: the error says why that cannot end well over HTTP/1.1."""
-    has_answered = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.expect_head()
-        peer.send(head("Content-Length: 1000000000"))
-        has_answered.set()
-        peer.flood(b"x" * 65536)
-
-    def body() -> Iterator[bytes]:
-        yield b"x"
-        assert has_answered.wait(PATIENCE)
-        while True:
-            yield b"x" * 65536
-
-    server = stage.server([script, serve_on], receive_buffer=4096)
-    with stage.client(timeout=Timeout(timeout=PATIENCE, write=SHORT)) as client:
-        with pytest.raises(WriteTimeout, match="it has answered with 200 before the request was over"):
-            client.post(server.url("/"), body=body())
-        assert client.read(client.get(server.url("/"))) == FOLLOW_UP

@@ -40,6 +40,12 @@ def run_to_tick(make: Callable[[], Awaitable[Any]], tick: int) -> tuple[bool, An
     return asyncio.run(body(), debug=True)
 
 
+def arrive(stream: AsyncioStream, octets: bytes) -> None:
+    """Do what the loop does when octets have come."""
+    stream.get_buffer(-1)[: len(octets)] = octets
+    stream.buffer_updated(len(octets))
+
+
 # cancellation
 
 
@@ -141,7 +147,7 @@ def test_a_cancelled_read_loses_nothing(listener):
             # In the same turn of the loop: octets come in, the reader is woken and cancelled before it ran.
             task = asyncio.ensure_future(stream.read(10, 5))
             await ticks(2)
-            stream.data_received(b"kept")
+            arrive(stream, b"kept")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -288,11 +294,51 @@ def test_reading_is_paused_while_nobody_reads(listener):
     asyncio.run(body())
 
 
+def test_a_buffer_is_lent_for_one_read_and_then_to_anybody(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            lent = one.get_buffer(-1)
+            assert one.get_buffer(-1) is lent  # nothing had come
+            assert other.get_buffer(-1) is not lent
+            lent[:3] = b"abc"
+            one.buffer_updated(3)
+            assert one._buffer is None
+            assert one.get_buffer(-1) is lent
+            one.eof_received()
+            assert one._buffer is None
+            assert one.get_buffer(-1) is lent
+            assert await one.read(10, 5) == b"abc"
+
+    asyncio.run(body())
+
+
+def test_what_comes_later_leaves_what_came_before_alone(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            arrive(one, b"one")
+            arrive(other, b"two")
+            assert await one.read(10, 5) == b"one"
+            assert await other.read(10, 5) == b"two"
+
+    asyncio.run(body())
+
+
+def test_a_buffer_that_a_lost_connection_had_is_lent_to_nobody(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            lent = one.get_buffer(-1)
+            one._transport.abort()
+            one.connection_lost(None)
+            assert other.get_buffer(-1) is not lent
+
+    asyncio.run(body())
+
+
 def test_a_whole_chunk_is_not_copied(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
             chunk = b"x" * 100
-            stream.data_received(chunk)
+            stream._keep(chunk)
             assert await stream.read(100, 5) is chunk
 
     asyncio.run(body())
@@ -302,12 +348,12 @@ def test_chunks_are_joined_and_cut_as_asked(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
             for chunk in (b"abc", b"def", b"ghi"):
-                stream.data_received(chunk)
+                arrive(stream, chunk)
             assert await stream.read(2, 5) == b"ab"
             assert await stream.read(100, 5) == b"c"
             assert await stream.read(100, 5) == b"defghi"
             for chunk in (b"abc", b"def"):
-                stream.data_received(chunk)
+                arrive(stream, chunk)
             assert await stream.read(4, 5) == b"abc"
             assert await stream.read(3, 5) == b"def"
             assert not stream.is_readable()
@@ -356,7 +402,7 @@ def test_what_has_arrived_is_left_to_the_loop_by_those_outside_of_it(listener):
 def test_octets_that_came_before_a_reset_are_read_first(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
-            stream.data_received(b"last words")
+            arrive(stream, b"last words")
             stream._transport.abort()
             stream.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
             assert await stream.read(100, 5) == b"last words"

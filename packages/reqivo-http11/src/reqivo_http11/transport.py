@@ -9,6 +9,7 @@ from reqivo_core.errors import LocalProtocolError, ServerDisconnected
 from reqivo_core.interfaces import IncomingResponse, Transport
 from reqivo_http11.codec import VARIABLE, load_codec
 from reqivo_http11.conversation import Conversation
+from reqivo_http11.duplex import DuplexBody
 from reqivo_http11.framing import Kind
 from reqivo_http11.receiving import HeadReceiver
 from reqivo_http11.request_body import Upload
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from reqivo_core.interfaces import Exchange, NetworkStream, ResponseBody, TransportContext
     from reqivo_core.messages import Request
     from reqivo_http11.codec import Codec, Head
+    from reqivo_http11.duplex import Sending
 
 CODEC = load_codec(os.environ.get(VARIABLE))
 """The codec that was chosen at import."""
 
 _VERSIONS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 _SWITCHING_PROTOCOLS = 101
+_TUNNEL = Kind.TUNNEL
+_COUNTED = (Kind.LENGTH, Kind.NONE)
+"""The kinds of bodies whose octets are counted by the head."""
 
 
 class Http11Transport(Transport):
@@ -109,8 +114,12 @@ class Http11Transport(Transport):
         conversation = Conversation(self._stream, receiver, request, exchange)
         try:
             head = await conversation.hold(outgoing, upload)
-            self._keeps_alive = conversation.is_sent and receiver.framing.keeps_alive and not outgoing.closes
-            response = self._respond(head, exchange)
+            sending = conversation.sending
+            is_sent = conversation.is_sent or sending is not None  # it will be, when a response that ends well is over
+            self._keeps_alive = is_sent and receiver.framing.keeps_alive and not outgoing.closes
+            response = self._respond(head, exchange, sending)
+            if sending is not None:
+                upload = None  # it ends with the response
         except BaseException:
             self.close()
             raise
@@ -135,18 +144,20 @@ class Http11Transport(Transport):
             return error
         return LocalProtocolError("HTTP/1.1 carries one exchange at a time: read or close the last response first")
 
-    def _respond(self, head: Head, exchange: Exchange) -> IncomingResponse:
+    def _respond(self, head: Head, exchange: Exchange, sending: Sending | None) -> IncomingResponse:
         """Make the response of a final head."""
         receiver = self._receiver
         framing = receiver.framing
         extensions: dict[str, Any] = {}
         body: ResponseBody
-        if head.status == _SWITCHING_PROTOCOLS or framing.kind is Kind.TUNNEL:
+        if head.status == _SWITCHING_PROTOCOLS or framing.kind is _TUNNEL:
             extensions["network_stream"] = self._hand_over()
             body = CompleteBody(b"")
         else:
             rest, receiver.rest = receiver.rest, b""  # not kept: a connection may idle for long
-            if len(rest) == framing.length and (framing.kind is Kind.LENGTH or framing.kind is Kind.NONE):
+            if sending is not None:
+                body = DuplexBody(receiver.body(), rest, self._stream, exchange, self._end_exchange, sending)
+            elif len(rest) == framing.length and framing.kind in _COUNTED:
                 body = CompleteBody(rest)
                 self._end_exchange(True)
             else:
