@@ -61,22 +61,36 @@ class Runtime(BlockingRuntime):
         return self.time
 
 
+class Key(str):
+    """A connection's identity by name; where others name the origin and the way there, it says what dialing does."""
+
+    may_share = False
+    origin: Wire
+    route: Callable[[Any], None] | None
+
+    def __new__(cls, name: str, wire: Wire, before: Callable[[Any], None] | None) -> Key:
+        key = super().__new__(cls, name)
+        key.origin, key.route = wire, before
+        return key
+
+
 class Setting:
     """A pool, its runtime, and how to get something of it."""
 
     def __init__(self, **limits: Any) -> None:
         self.runtime = Runtime()
         self.limits = Limits(**limits)
-        self.pool = Pool(self.runtime, self.limits)
+        self.pool = Pool(self.runtime, self.limits, self._dial)
 
     def acquire(self, key: str = "a", wire: Wire | None = None, before: Callable[[Any], None] | None = None) -> Lease:
-        async def dial(on_change: Callable[[], None]) -> Any:
-            if before is not None:
-                before(on_change)
-            return wire or Wire()
-
         exchange = Exchange(self.runtime, Deadline(Timeout(pool=5), self.runtime.now), self.limits)
-        return run_blocking(self.pool.acquire(key, False, exchange, dial))
+        wanted: Any = Key(key, wire or Wire(), before)
+        return run_blocking(self.pool.acquire(wanted, exchange))
+
+    async def _dial(self, origin: Any, route: Any, exchange: Exchange, on_change: Callable[[], None]) -> Any:
+        if route is not None:
+            route(on_change)
+        return origin
 
 
 def test_a_connection_may_change_while_it_is_being_opened() -> None:
