@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +20,8 @@ from server import Places
 from workloads import Workload
 
 HERE = Path(__file__).parent
-PATIENCE = 130.0
-"""Seconds that a contender may take for one command; it gives up by itself a little earlier."""
+LIMIT = 120.0
+"""Seconds that a contender may take for one row, its rounds and all that comes before them together."""
 
 
 class NotPossible(Exception):
@@ -29,6 +30,10 @@ class NotPossible(Exception):
 
 class Failed(Exception):
     """A contender that should can not."""
+
+
+class TooSlow(Failed):
+    """A contender was ended, since it took longer for a row than any may."""
 
 
 class Servers:
@@ -65,8 +70,11 @@ class Servers:
 class Process:
     """One contender's process, for one workload."""
 
-    def __init__(self, interpreter: str, contender: Contender, environment: dict[str, str], core: int) -> None:
+    def __init__(
+        self, interpreter: str, contender: Contender, environment: dict[str, str], core: int, limit: float = LIMIT
+    ) -> None:
         command = [interpreter, str(HERE / "worker.py"), contender.module, contender.library, str(core)]
+        self._limit = self._left = limit
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
@@ -120,15 +128,21 @@ class Process:
         self._process.kill()
         self._process.wait()
 
-    def _ask(self, patience: float = PATIENCE, **command: Any) -> dict[str, Any]:
-        """Send a command, and wait for what it says to it."""
+    def _ask(self, patience: float | None = None, **command: Any) -> dict[str, Any]:
+        """Send a command, and wait for what it says to it: so many seconds, or what is left of its time."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
             raise Failed(self._last_words()) from None
-        answer: dict[str, Any] = json.loads(self._line(patience))
+        if patience is not None:
+            line = self._line(patience)
+        else:
+            asked = time.monotonic()
+            line = self._line(self._left)
+            self._left -= time.monotonic() - asked
+        answer: dict[str, Any] = json.loads(line)
         if "unsupported" in answer or "error" in answer:
             self.kill()
             raise NotPossible(answer["unsupported"]) if "unsupported" in answer else Failed(answer["error"])
@@ -146,22 +160,23 @@ class Process:
                     raise Failed(self._last_words())
                 return line
         self.kill()
-        raise Failed(f"no answer within {patience:g} s")
+        raise TooSlow(f"over {self._limit:g} s")
 
     def _last_words(self) -> str:
         """What it wrote before it died."""
         self.kill()
         assert self._process.stderr is not None
         words = (self._process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
-        if any(line.startswith("Timeout (") for line in words):
-            return "it gave up, since a command took longer than two minutes"
         return f"its process ended with {self._process.returncode}: {' | '.join(words[-3:])}"[:300]
 
 
 class ImportTimer:
     """An interpreter that imports a library and ends, and what that costs."""
 
-    def __init__(self, interpreter: str, library: str, environment: dict[str, str], core: int) -> None:
+    def __init__(
+        self, interpreter: str, library: str, environment: dict[str, str], core: int, limit: float = LIMIT
+    ) -> None:
+        self._limit = limit
         self._command = [interpreter, "-c", f"import {library}" if library else "pass"]
         self._environment = environment
         self._core = core
@@ -182,8 +197,13 @@ class ImportTimer:
 
         started = time.perf_counter()
         process = subprocess.Popen(self._command, env=self._environment, preexec_fn=pin)
+        timer = threading.Timer(self._limit, os.kill, [process.pid, signal.SIGKILL])
+        timer.start()
         _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == -signal.SIGKILL:
+            raise TooSlow(f"over {self._limit:g} s")
         if process.returncode:
             raise Failed(f"{' '.join(self._command)} ended with {process.returncode}")
         return {"cpu": (usage.ru_utime + usage.ru_stime) * 1e6, "wall": (time.perf_counter() - started) * 1e6}

@@ -111,8 +111,8 @@ _RIVALS = (Kind.PYTHON, Kind.NATIVE)
 
 
 def _group(run: Run, name: str, rows: list[Workload]) -> str:
-    """One table, contenders that have no figure in any of its rows left out."""
-    columns = [one for one in run.contenders if any(run.cost(row, one.name) is not None for row in rows)]
+    """One table; contenders that can do nothing of it are left out."""
+    columns = [one for one in run.contenders if any(_cell(run, row, one) != "–" for row in rows)]
     if not columns:
         return ""
     lines = [f"### {name}", "", _explanation(rows[0])]
@@ -133,7 +133,9 @@ def _cell(run: Run, workload: Workload, contender: Contender) -> str:
     cost = run.cost(workload, contender.name)
     if cost is None:
         skipped = run.skipped(workload.key, contender.name)
-        return "failed" if skipped is not None and skipped.is_failure else "–"
+        if skipped is None or not skipped.is_failure:
+            return "–"
+        return skipped.reason if skipped.reason.startswith("over ") else "failed"
     if workload.unit == "KiB":
         return f"{cost:,.1f}"
     wall = run.figure(workload.key, contender.name, "wall") or 0.0

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import report
 from contenders import BEFORE, CONTENDERS, Contender, before
-from processes import Failed, ImportTimer, NotPossible, Process, Servers
+from processes import LIMIT, Failed, ImportTimer, NotPossible, Process, Servers, TooSlow
 from results import Run, Skipped
 from workloads import Workload, workloads
 
@@ -36,12 +36,14 @@ class Machine:
         server_cores: Where the servers run.
         interpreters: The interpreters of contenders that have an environment of their own, by name.
         baseline: Another tree of reqivo to measure too.
+        limit: Seconds that a contender may take for one row.
     """
 
     client_core: int
     server_cores: set[int]
     interpreters: dict[str, str] = field(default_factory=dict)
     baseline: Path | None = None
+    limit: float = LIMIT
 
     def interpreter(self, contender: Contender) -> str | None:
         """Who runs it; None if it must not run in this environment."""
@@ -63,9 +65,9 @@ def find_machine(arguments: argparse.Namespace) -> Machine:
     interpreters = dict(pair.split("=", 1) for pair in arguments.interpreter)
     if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
         print("one core, or no way to pin processes: figures of clients and servers will mix", file=sys.stderr)
-        return Machine(-1, set(), interpreters, arguments.baseline)
+        return Machine(-1, set(), interpreters, arguments.baseline, arguments.limit)
     os.sched_setaffinity(0, set(cores[:-1]))
-    return Machine(cores[-1], set(cores[:-1]), interpreters, arguments.baseline)
+    return Machine(cores[-1], set(cores[:-1]), interpreters, arguments.baseline, arguments.limit)
 
 
 def installed(contender: Contender, machine: Machine) -> str | None:
@@ -89,8 +91,8 @@ def start(contender: Contender, workload: Workload, machine: Machine) -> Process
     assert interpreter is not None
     environment = machine.environment(contender)
     if workload.driver == "Import":
-        return ImportTimer(interpreter, contender.library, environment, machine.client_core)
-    return Process(interpreter, contender, environment, machine.client_core)
+        return ImportTimer(interpreter, contender.library, environment, machine.client_core, machine.limit)
+    return Process(interpreter, contender, environment, machine.client_core, machine.limit)
 
 
 def measure(run: Run, workload: Workload, entrants: list[Contender], machine: Machine, servers: Servers) -> None:
@@ -120,7 +122,8 @@ def measure(run: Run, workload: Workload, entrants: list[Contender], machine: Ma
                 except Failed as error:
                     able.remove(pair)
                     print(f"    {contender.name}: {error}", flush=True)
-                    run.skip(workload, contender, Skipped(str(error), True))
+                    if not isinstance(error, TooSlow) or run.cost(workload, contender.name) is None:
+                        run.skip(workload, contender, Skipped(str(error), True))
     finally:
         for _, process in able:
             process.close()
@@ -144,6 +147,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--interpreter", action="append", default=[], metavar="NAME=PYTHON", help="whose environment a client is in"
     )
     parser.add_argument("--baseline", type=Path, metavar="TREE", help="another checkout, measured as reqivo-before")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, metavar="SECONDS", help="what a client may take for one row (%(default)g)"
+    )
     parser.add_argument("--list", action="store_true", help="name workloads and clients, and end")
     return parser.parse_args(arguments)
 

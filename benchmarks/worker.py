@@ -2,7 +2,8 @@
 
 ``{"do": "open", "workload": {…}, "places": {…}}`` · ``{"do": "run", "count": n}`` · ``{"do": "close"}``
 
-It ends when its standard input does, or when a command takes longer than it may.
+It ends when its standard input does. Who started it kills it when it takes too long; should nobody be there any more to
+do so, it ends by itself.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from contenders.base import Unsupported
 from server import Places, raise_file_limit
 from workloads import Workload
 
-LONGEST = 120
-"""Seconds for one command."""
+LONGEST = 900
+"""Seconds for one command, when all else has failed."""
 
 REST = 5.0
 """Seconds without work after which a first operation is not counted."""

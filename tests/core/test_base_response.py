@@ -14,7 +14,7 @@ import pytest
 
 from core.toys import URL, ToyTransport, world
 from reqivo_core import AsyncResponse, AsyncSession, Headers, Response, Session, TransportSpec, hookimpl
-from reqivo_core.errors import StreamConsumed
+from reqivo_core.errors import StreamClosed, StreamConsumed
 from reqivo_core.interfaces import IncomingResponse, ResponseBody
 from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
@@ -254,6 +254,38 @@ def test_saving_tells_its_progress(tmp_path: Path, coding: str | None) -> None:
 
     with_response(sends(raw, coding=coding), check, acheck)
     assert told == [(10, None), (10, 10)], "of what is in memory the length is known"
+
+
+def test_saving_what_is_gone_leaves_the_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+
+    def check(response: Response) -> None:
+        assert response.save(path) == 4
+        with pytest.raises(StreamConsumed):
+            response.save(path)
+        assert path.read_bytes() == b"0123"
+
+    def check_closed(response: Response) -> None:
+        response.close()
+        with pytest.raises(StreamClosed):
+            response.save(path)
+        assert path.read_bytes() == b"0123"
+
+    async def acheck(response: AsyncResponse) -> None:
+        path.unlink()
+        assert await response.asave(path) == 4
+        with pytest.raises(StreamConsumed):
+            await response.asave(path)
+        assert path.read_bytes() == b"0123"
+
+    async def acheck_closed(response: AsyncResponse) -> None:
+        await response.aclose()
+        with pytest.raises(StreamClosed):
+            await response.asave(path)
+        assert path.read_bytes() == b"0123"
+
+    with_response(sends(b"01", b"23"), check, acheck, stream=True)
+    with_response(sends(b"45", b"67"), check_closed, acheck_closed, stream=True)
 
 
 def test_a_response_whose_body_stayed_behind_does_not_pass_for_empty() -> None:

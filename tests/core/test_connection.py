@@ -151,10 +151,10 @@ def test_a_tunnel_that_broke_is_let_go_of_though_nobody_closes_it(world: World) 
         while len(came) < len(TAIL):  # what came before is not lost
             came += await leased.read(1000, 5)
         assert came == TAIL
-        with pytest.raises(ReadError, match="the connection broke: "):
-            await leased.read(1000, 5)
-        with pytest.raises(WriteError):
-            await leased.write(b"more", 5)
+        for again in (leased.read(1000, 5), leased.write(b"more", 5)):
+            with pytest.raises((ReadError, WriteError)) as told:
+                await again
+            assert told.value.args == caught.value.args
 
     with ScriptedServer(break_off, receive_buffer=4096) as server, leak_check(collect=False):
         world.run(talk())

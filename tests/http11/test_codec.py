@@ -22,7 +22,7 @@ def received(engine: Codec, section: bytes) -> Head:
 def test_head(codec: str) -> None:
     head = received(load_codec(codec)(), HEAD)
     fields = [("X-A", "b"), ("Empty", ""), ("X-a", "\xe9")]
-    assert head[:3] == ("1.1", 200, "Fine")
+    assert (head.version, head.status, head.reason) == ("1.1", 200, "Fine")
     assert head.headers.multi_items() == fields
 
 
@@ -50,7 +50,7 @@ def test_heads_one_after_the_other(
     engine.start_chunked()
     for _ in range(2):
         head = received(engine, section)
-        assert head[:3] == ("1.1", status, reason)
+        assert (head.version, head.status, head.reason) == ("1.1", status, reason)
         assert head.headers.multi_items() == fields
 
 

@@ -37,7 +37,7 @@ def outcome(data: bytes, codec: str, how: str | list[int], method: str = "GET") 
                         (name, value.lower() if value.lower() == "chunked" else value)
                         for name, value in head.headers.multi_items()
                     ]
-                    heads.append((head[:3], fields, receiver.framing))
+                    heads.append(((head.version, head.status, head.reason), fields, receiver.framing))
                     rest = receiver.rest
                     if head.status >= 200 or head.status == 101:
                         body = receiver.body()

@@ -219,7 +219,7 @@ def test_trailers() -> None:
 
 def test_parse_head_takes_it_apart() -> None:
     head = parse_head(b"HTTP/1.0 404 \tNot  \xe9 \r\nA:  b  c \t\r\na:\r\nD:e:f\r\n\r\n", LIMITS)
-    assert head[:3] == ("1.0", 404, "Not  \xe9")
+    assert (head.version, head.status, head.reason) == ("1.0", 404, "Not  \xe9")
     assert head.headers.multi_items() == [("A", "b  c"), ("a", ""), ("D", "e:f")]
     assert parse_head(b"HTTP/1.1 200\r\n\r\n", LIMITS) == Head("1.1", 200, "", Headers())
 

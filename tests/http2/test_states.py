@@ -56,8 +56,8 @@ def test_frames_are_cut_whatever_the_pieces(size: int) -> None:
 def test_frames_before_a_bad_one_are_given_first() -> None:
     reader = FrameReader()
     found = []
-    with pytest.raises(ConnectionFault, match="16385"):
-        for frame in reader.receive(GREETING + frames.frame(6, 0, 0, b"8 octets") + b"\0\x40\x01\0\0\0\0\0\x01"):
+    with pytest.raises(ConnectionFault, match="65537"):
+        for frame in reader.receive(GREETING + frames.frame(6, 0, 0, b"8 octets") + b"\x01\0\x01\0\0\0\0\0\x01"):
             found.append(frame[0])  # noqa: PERF401  # extend would lose what came before the error
     assert found == [4, 6]
 
@@ -472,3 +472,15 @@ def test_the_next_sign_of_life_is_asked_for_later_after_a_complaint() -> None:
 def test_a_head_knows_its_size() -> None:
     head = build_head(Request("GET", "https://a.example/", headers={"ab": "cde"}))
     assert head.size == sum(len(name) + len(value) + 32 for name, value, _ in head.fields)
+
+
+def test_only_signs_of_life_are_counted_anew() -> None:
+    pings, took = Pings(), []
+    measured = pings.make(1.0, lambda sent, now: took.append(now - sent))
+    probe = pings.make(1.0)
+    pings.restart(5.0)
+    assert pings.oldest_probe() == 5.0
+    assert pings.acknowledge(measured, 6.0)
+    assert took == [5.0]
+    assert pings.acknowledge(probe, 6.0)
+    assert pings.oldest_probe() is None

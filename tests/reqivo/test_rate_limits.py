@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from typing import Any
 
@@ -23,6 +24,7 @@ from reqivo.rate_limits import _MAX_HOSTS, _Gate, _Ticket
 from reqivo_core import WaitFor
 from support.flows import play, reply
 from support.messages import response
+from support.processes import run_in_child
 from support.scripted import Peer, ScriptedServer, answers
 from support.world import World
 
@@ -301,3 +303,20 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
         held.close()  # wakes a task of another thread's loop
         thread.join(60)
     assert results == [200]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("per_host", [False, True])
+def test_a_forked_child_has_all_slots_to_itself(per_host: bool) -> None:
+    limit = ConcurrencyLimit(1, per_host=per_host)
+    inside, waiting = limit(get()), limit(get())
+    assert isinstance(next(inside), Request)
+    assert isinstance(next(waiting), WaitFor)
+
+    def try_it() -> None:
+        first, second = limit(get()), limit(get())
+        assert isinstance(next(first), Request)
+        assert isinstance(next(second), WaitFor)
+
+    run_in_child(try_it)
+    assert isinstance(next(limit(get())), WaitFor), "in the parent nothing has changed"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 import zlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from reqivo_core.errors import (
     ConnectionClosedError,
+    ConnectionClosedOK,
     InvalidRequest,
     ReadTimeout,
 )
 from reqivo_ws import connection as connection_module
+from support import world as worlds
 from support.fixtures import Serve
 from support.frames import (
     BINARY,
@@ -304,3 +309,75 @@ def _turn(world: World) -> Any:
     import asyncio
 
     return asyncio.sleep(0.01) if world.name == "async" else None
+
+
+def test_a_ping_that_is_answered_by_a_farewell_says_so(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        assert expect_frame(peer).opcode == PING
+        peer.send(close_frame(1001, "going"))
+        expect_close(peer)
+
+    with connected(world, ws_url(serve(script))) as ws:
+        with pytest.raises(ConnectionClosedOK, match="going") as caught:
+            ws.ping()
+        assert caught.value.code == 1001
+
+
+def test_an_asynchronous_iterable_is_sent_as_fragments(serve: Serve) -> None:
+    told = Told()
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        for _ in range(3):
+            told.tell(expect_frame(peer)[:3])
+        answer_close(peer)
+
+    async def parts() -> AsyncIterator[str]:
+        yield "frag"
+        yield "ments"
+
+    with worlds.make("async") as world, connected(world, ws_url(serve(script)), compression=False) as ws:
+        ws.send(parts())
+    assert told.values == [(TEXT, b"frag", False), (CONTINUATION, b"ments", False), (CONTINUATION, b"", True)]
+
+
+def test_a_message_waits_for_the_end_of_another_ones_fragments(world: World, serve: Serve) -> None:
+    told = Told()
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        for _ in range(4):
+            told.tell(expect_frame(peer)[:2])
+        answer_close(peer)
+
+    with connected(world, ws_url(serve(script)), compression=False) as ws:
+        has_begun = threading.Event()
+        queue = ws.ws._connection._writer._messages._queue
+
+        def slow() -> Iterator[str]:
+            yield "slow"
+            has_begun.set()
+            while not queue:  # until the other one waits for its turn
+                time.sleep(0.001)
+            yield "ly"
+
+        async def slow_too() -> AsyncIterator[str]:
+            yield "slow"
+            has_begun.set()
+            while not queue:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.001)
+            yield "ly"
+
+        def other(socket: Any) -> Any:
+            assert has_begun.wait(10)
+            return socket.send("other")
+
+        async def other_too(socket: Any) -> None:
+            while not has_begun.is_set():  # noqa: ASYNC110 - no event of the loop's tells it
+                await asyncio.sleep(0.001)
+            await socket.send("other")
+
+        parts, another = (slow_too, other_too) if world.name == "async" else (slow, other)
+        assert ws.together(lambda socket: socket.send(parts()), another) == [None, None]
+    assert told.values == [(TEXT, b"slow"), (CONTINUATION, b"ly"), (CONTINUATION, b""), (TEXT, b"other")]

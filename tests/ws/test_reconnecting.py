@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from reqivo_core import hookimpl
+from reqivo_core import Session, hookimpl
 from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
 from reqivo_core.runtime.running import make_runtime
 from reqivo_core.testing.failing import MAX_STEPS, Fault, broken_network
@@ -393,3 +393,18 @@ class TestTheFirstConnection:
             refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, is_waiting))
         assert isinstance(refused, HandshakeError)
         assert not ws.is_open
+
+
+def test_whoever_observes_may_put_an_end_to_it(serve: Serve) -> None:
+    class Ending:
+        @hookimpl
+        def reqivo_trace(self, event: Any) -> None:
+            if (event.name, event.state) == ("reconnect", "started"):
+                ws.close()
+
+    server = serve([losing()])
+    with Session(plugins=[Ending()]) as session:
+        ws = session.websocket(ws_url(server), auto_reconnect=True, reconnect_delay=60)
+        with ws, pytest.raises(ConnectionClosed):
+            ws.recv()
+    assert server.connections == 1

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from reqivo_core.errors import ConnectError, ReadError, ReadTimeout, WriteError
+from reqivo_core.errors import ConnectError, ReadError, ReadTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import asyncio as subject
 from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioStream
@@ -35,6 +38,12 @@ def run_to_tick(make: Callable[[], Awaitable[Any]], tick: int) -> tuple[bool, An
         return was_over, result
 
     return asyncio.run(body(), debug=True)
+
+
+def arrive(stream: AsyncioStream, octets: bytes) -> None:
+    """Do what the loop does when octets have come."""
+    stream.get_buffer(-1)[: len(octets)] = octets
+    stream.buffer_updated(len(octets))
 
 
 # cancellation
@@ -138,7 +147,7 @@ def test_a_cancelled_read_loses_nothing(listener):
             # In the same turn of the loop: octets come in, the reader is woken and cancelled before it ran.
             task = asyncio.ensure_future(stream.read(10, 5))
             await ticks(2)
-            stream.data_received(b"kept")
+            arrive(stream, b"kept")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -285,11 +294,51 @@ def test_reading_is_paused_while_nobody_reads(listener):
     asyncio.run(body())
 
 
+def test_a_buffer_is_lent_for_one_read_and_then_to_anybody(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            lent = one.get_buffer(-1)
+            assert one.get_buffer(-1) is lent  # nothing had come
+            assert other.get_buffer(-1) is not lent
+            lent[:3] = b"abc"
+            one.buffer_updated(3)
+            assert one._buffer is None
+            assert one.get_buffer(-1) is lent
+            one.eof_received()
+            assert one._buffer is None
+            assert one.get_buffer(-1) is lent
+            assert await one.read(10, 5) == b"abc"
+
+    asyncio.run(body())
+
+
+def test_what_comes_later_leaves_what_came_before_alone(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            arrive(one, b"one")
+            arrive(other, b"two")
+            assert await one.read(10, 5) == b"one"
+            assert await other.read(10, 5) == b"two"
+
+    asyncio.run(body())
+
+
+def test_a_buffer_that_a_lost_connection_had_is_lent_to_nobody(listener):
+    async def body():
+        async with connected(listener) as (one, _), connected(listener) as (other, _):
+            lent = one.get_buffer(-1)
+            one._transport.abort()
+            one.connection_lost(None)
+            assert other.get_buffer(-1) is not lent
+
+    asyncio.run(body())
+
+
 def test_a_whole_chunk_is_not_copied(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
             chunk = b"x" * 100
-            stream.data_received(chunk)
+            stream._keep(chunk)
             assert await stream.read(100, 5) is chunk
 
     asyncio.run(body())
@@ -299,12 +348,12 @@ def test_chunks_are_joined_and_cut_as_asked(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
             for chunk in (b"abc", b"def", b"ghi"):
-                stream.data_received(chunk)
+                arrive(stream, chunk)
             assert await stream.read(2, 5) == b"ab"
             assert await stream.read(100, 5) == b"c"
             assert await stream.read(100, 5) == b"defghi"
             for chunk in (b"abc", b"def"):
-                stream.data_received(chunk)
+                arrive(stream, chunk)
             assert await stream.read(4, 5) == b"abc"
             assert await stream.read(3, 5) == b"def"
             assert not stream.is_readable()
@@ -353,7 +402,7 @@ def test_what_has_arrived_is_left_to_the_loop_by_those_outside_of_it(listener):
 def test_octets_that_came_before_a_reset_are_read_first(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
-            stream.data_received(b"last words")
+            arrive(stream, b"last words")
             stream._transport.abort()
             stream.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
             assert await stream.read(100, 5) == b"last words"
@@ -364,6 +413,50 @@ def test_octets_that_came_before_a_reset_are_read_first(listener):
             assert stream.is_readable()
 
     asyncio.run(body())
+
+
+def test_octets_that_lie_in_the_systems_buffer_when_a_write_fails_are_read_first(listener):
+    """The loop does not look for them any more."""
+    octets = os.urandom(1024) * 300
+
+    async def body():
+        async with connected(listener) as (stream, peer):
+            sender = threading.Thread(target=peer.sendall, args=(octets,))
+            sender.start()
+            await until(lambda: stream._is_reading_paused)
+            sender.join()
+            peer.sendall(b"last words")
+            await until(lambda: not any(fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))))  # all of it has arrived
+            reset(peer)
+            with pytest.raises(WriteError):
+                await stream.write(b"x", 5)
+            received = bytearray()
+            with pytest.raises(ReadError):
+                while True:
+                    received += await stream.read(50_000, 5)
+            assert received == octets + b"last words"
+
+    asyncio.run(body())
+
+
+def test_a_write_that_must_not_wait_tells_a_broken_connection_from_a_full_one(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            reset(peer)
+            await until(stream.is_readable)
+            with pytest.raises(WriteError):
+                await stream.write(b"x", 0)
+        async with connected(listener) as (stream, peer):
+            with pytest.raises(WriteTimeout):
+                await stream.write(bytes(64 * 1024 * 1024), 0)
+
+    asyncio.run(body())
+
+
+def reset(peer):
+    """Close a connection by a reset."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
 
 
 def test_a_connection_that_the_loop_dropped_has_ended(listener):

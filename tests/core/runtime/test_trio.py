@@ -30,6 +30,15 @@ def test_a_cancellation_while_losers_are_given_up_closes_the_winner(listener, de
     trio.run(body)
 
 
+def test_a_cancellation_before_anybody_answered_leaves_nothing(deaf_address):
+    async def body():
+        with trio.move_on_after(0.01) as scope:
+            await RUNTIME.connect_tcp([Address(*deaf_address), Address(*deaf_address)], 30, stagger=0.001)
+        assert scope.cancelled_caught
+
+    trio.run(body)
+
+
 def test_of_two_that_answer_in_the_same_turn_one_is_kept(listener, monkeypatch):
     connected = []
     both = trio.Event()
@@ -38,9 +47,9 @@ def test_of_two_that_answer_in_the_same_turn_one_is_kept(listener, monkeypatch):
     async def wait_for_both(sock):
         await wait_writable(sock)
         connected.append(sock)
-        if len(connected) == 2:
-            both.set()
-        await both.wait()
+        if len(connected) == 1:
+            await both.wait()
+        both.set()
 
     async def body():
         monkeypatch.setattr(trio.lowlevel, "wait_writable", wait_for_both)

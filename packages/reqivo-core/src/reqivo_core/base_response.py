@@ -357,14 +357,20 @@ class BaseResponse:
         text = said[:_LEGIBLE].decode("latin-1") if isinstance(said, bytes) else said
         return excerpt(conceal(text, self.request.headers))
 
-    @property
-    def _total(self) -> int | None:
-        """How many octets of the decoded body are to come, where that is known before they are read."""
+    def _announced(self) -> int | None:
+        """How many octets of the decoded body are to come, where that is known before they are read.
+
+        Raises:
+            StreamConsumed: None can come: the body is gone.
+            ReqivoError: None can come: the body was closed, or broke.
+        """
         if self._content is not None:
             return len(self._content) - self._offset
-        if self._body is None or "content-encoding" in self.headers:
-            return None
-        return self._body.length
+        if self._is_used_up:
+            self._loaded()
+        assert self._body is not None, "a response without a body has its content, or is used up"
+        self._body.raise_failure()
+        return None if "content-encoding" in self.headers else self._body.length
 
     # Taking the body in.
 

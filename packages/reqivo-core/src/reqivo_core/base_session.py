@@ -98,7 +98,6 @@ class BaseSession(ABC, Generic[ResponseT]):
         self._proxy_tls = TlsConfig(trust_env=self._trust_env)
         self.transport_options: dict[str, Any] = {"push": take("push"), "window_manager": take("window_manager")}
         self._plan = self._default_plan(given)
-        self.pool = Pool(self._runtime, self._limits)
         dialer = Dialer(
             self._runtime,
             self._plugins,
@@ -107,11 +106,11 @@ class BaseSession(ABC, Generic[ResponseT]):
             take("resolve"),
             take("address_guard"),
         )
+        self.pool = Pool(self._runtime, self._limits, dialer.dial)
         self._engine: Engine[Any] = Engine(
             runtime=self._runtime,
             plugins=self._plugins,
             pool=self.pool,
-            dialer=dialer,
             codings=codings,
             jar=self.cookies,
             make_response=self._make_response,

@@ -114,8 +114,7 @@ class Body:
             StreamConsumed: Another thread or task is reading it.
             RequestError: It broke.
         """
-        if self._failure is not None:
-            raise copy(self._failure)
+        self.raise_failure()
         if self.is_finished:
             return b""
         if self._is_reading:
@@ -136,6 +135,11 @@ class Body:
             if self._kept is not None:
                 self._keep(self._kept, chunk)
         return chunk
+
+    def raise_failure(self) -> None:
+        """Raise what the body ended in, if it was no good end."""
+        if self._failure is not None:
+            raise copy(self._failure)
 
     def _fail(self, error: BaseException) -> BaseException:
         """End in an error, which whoever asks again gets again: what came may never be taken for the whole.
@@ -189,8 +193,7 @@ class Body:
 
     async def _decode_some(self, decoder: Decoder) -> bytes:
         """Decode until there is something to give, one bounded step at a time."""
-        if self._failure is not None:
-            raise copy(self._failure)
+        self.raise_failure()
         while True:
             if decoder.pending:
                 self._exchange.deadline.left()  # a body that swells inside its codings must not outlast the total

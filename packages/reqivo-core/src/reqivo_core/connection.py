@@ -107,7 +107,7 @@ class LeasedStream(NetworkStream):
         try:
             return await self._stream.read(max_bytes, timeout)
         except ReadError as error:
-            self._story = error.args[0]
+            self._story = str(error.args[0])
             self.close()
             raise
         finally:
@@ -121,9 +121,9 @@ class LeasedStream(NetworkStream):
             await self._stream.write(data, timeout)
         except WriteError as error:
             with self._lock:
-                if not self._is_reading and self._story is None:  # who is reading meets the same
+                if not self._is_reading:  # else that meets the same
                     self._rest = memoryview(await self._take_rest())
-                    self._story = f"the connection broke: {error.args[0]}"
+                    self._story = str(error.args[0])
                     self.close()
             raise
 

@@ -8,14 +8,13 @@ not run: without flows no generator is made, without hooks nothing is called.
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from reqivo_core.auth import Stamp
 from reqivo_core.body import Body
 from reqivo_core.codings import Codings, DecodedBudget
 from reqivo_core.connection import LeasedStream, explained, may_send_again
-from reqivo_core.dialing import Dialer, eligible, may_share
+from reqivo_core.dialing import eligible, may_share
 from reqivo_core.errors import InvalidRequest, ReqivoError, RequestError
 from reqivo_core.flows import ReadBody, Sleep, WaitFor
 from reqivo_core.interfaces import Exchange, IncomingResponse, TraceEvent
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from reqivo_core.plugins import PluginSet
     from reqivo_core.pool import Lease, Pool
     from reqivo_core.routes import ConnectionKey
+    from reqivo_core.timeouts import Timeout
     from reqivo_core.urls import Origin
 
 MISDIRECTED = 421
@@ -87,7 +87,6 @@ class Engine(Generic[R]):
         runtime: Runtime,
         plugins: PluginSet,
         pool: Pool,
-        dialer: Dialer,
         codings: Codings,
         jar: CookieJar,
         make_response: Callable[[Request, IncomingResponse, Body | None, Exchange, float, bytes], R],
@@ -96,11 +95,11 @@ class Engine(Generic[R]):
         self._runtime = runtime
         self._plugins = plugins
         self._pool = pool
-        self._dialer = dialer
         self._codings = codings
         self._jar = jar
         self._make_response = make_response
         self._adopt_response = adopt_response
+        self._endless: Deadline | None = None
         self.trace: Trace | None = self._emit if plugins.trace else None
         self.request_hooks: list[Callable[..., Any]] = []
         self.response_hooks: list[Callable[..., Any]] = []
@@ -120,7 +119,7 @@ class Engine(Generic[R]):
             SessionClosed: The session was closed.
         """
         runtime = self._runtime
-        exchange = Exchange(runtime, Deadline(plan.timeout, runtime.now), plan.limits, self.trace)
+        exchange = Exchange(runtime, self._deadline(plan.timeout), plan.limits, self.trace)
         started = runtime.now()
         try:
             if self._pool.is_closed:
@@ -142,6 +141,16 @@ class Engine(Generic[R]):
             if told is error:
                 raise
             raise told from error
+
+    def _deadline(self, timeout: Timeout) -> Deadline:
+        """The deadline of a request that begins now; without a total it never comes, and one serves all requests."""
+        endless = self._endless
+        if endless is not None and endless.timeout is timeout:
+            return endless
+        deadline = Deadline(timeout, self._runtime.now)
+        if timeout.total is None:
+            self._endless = deadline
+        return deadline
 
     async def _prepare(self, request: Request) -> None:
         """Let plugins and the user's hooks amend the request."""
@@ -285,7 +294,7 @@ class Engine(Generic[R]):
         """Send one request over one connection; again over another where nothing can have happened."""
         key = plan.router.key(request.url.origin, "upgrade" in request.extensions)
         if key.may_share is None:
-            self._may_share(key)
+            self._look_whether_shared(key)
         wire = request
         if key.route.proxy is not None or self._jar:
             wire = self._as_sent(request, plan, key)
@@ -293,12 +302,9 @@ class Engine(Generic[R]):
         attempts = 0
         is_misdirected = False
         while True:
-            waited = self._runtime.now()
-            dial = partial(self._dialer.dial, key.origin, key.route, exchange)
             attempts += 1
-            lease = await self._pool.acquire(key, bool(key.may_share), exchange, dial)
+            lease = await self._pool.acquire(key, exchange)
             try:
-                exchange.timings["wait"] = self._runtime.now() - waited
                 if exchange.trace is None:
                     incoming = await lease.transport.send(wire, exchange)
                 else:
@@ -349,19 +355,18 @@ class Engine(Generic[R]):
         """
         exchange = Exchange(self._runtime, Deadline(plan.timeout, self._runtime.now), plan.limits, self.trace)
         key = plan.router.key(origin)
-        dial = partial(self._dialer.dial, key.origin, key.route, exchange)
-        lease = await self._pool.acquire(key, self._may_share(key), exchange, dial)
+        if key.may_share is None:
+            self._look_whether_shared(key)
+        lease = await self._pool.acquire(key, exchange)
         try:
             return await lease.transport.ping(exchange)
         finally:
             lease.release()
 
-    def _may_share(self, key: ConnectionKey) -> bool:
-        """Whether a connection still to be opened might carry several requests."""
-        if key.may_share is None:
-            specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
-            key.may_share = may_share(specs, key.origin, key.route)
-        return key.may_share
+    def _look_whether_shared(self, key: ConnectionKey) -> None:
+        """Find out whether a connection still to be opened might carry several requests."""
+        specs = eligible(self._plugins.specs_for(key.origin.scheme), key.route)
+        key.may_share = may_share(specs, key.origin, key.route)
 
     def _as_sent(self, request: Request, plan: Plan, key: ConnectionKey) -> Request:
         """The request with what belongs to this hop alone: the jar's cookies, credentials for a forward proxy."""

@@ -70,7 +70,7 @@ class Request:
             InvalidRequest: Method or headers cannot be sent.
             InvalidURL: The URL cannot be used.
         """
-        self.method = method if method in _METHODS else checked_method(method)
+        self.method = checked_method(method)
         self.url = url if url.__class__ is URL else URL.parse(url)
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.content = content

@@ -22,10 +22,12 @@ from reqivo_core.pool_state import Member, Place, PoolState, Ticket
 if TYPE_CHECKING:
     from reqivo_core.interfaces import Exchange, Runtime, Transport
     from reqivo_core.limits import Limits
+    from reqivo_core.routes import ConnectionKey, Route
+    from reqivo_core.urls import Origin
 
 T = TypeVar("T")
-Dial = Callable[[Callable[[], None]], Coroutine[Any, Any, "Transport"]]
-"""Opens a connection; gets what the transport has to call when its concurrency changes."""
+Dial = Callable[["Origin", "Route", "Exchange", Callable[[], None]], Coroutine[Any, Any, "Transport"]]
+"""Opens a connection; see :meth:`reqivo_core.dialing.Dialer.dial`."""
 
 
 def session_closed() -> SessionClosed:
@@ -110,23 +112,22 @@ UNCOUNTED = _Uncounted()
 class Pool(ForkSafe):
     """The connections of one session."""
 
-    def __init__(self, runtime: Runtime, limits: Limits) -> None:
+    def __init__(self, runtime: Runtime, limits: Limits, dial: Dial) -> None:
         super().__init__()
         self._runtime = runtime
+        self._open = dial
         self._limits = limits
         self._state = PoolState(limits)
         self._abandoned: deque[tuple[PoolState, Member]] = deque()
         self._world: Hashable = None
         self._inherited: list[PoolState] = []
 
-    async def acquire(self, key: Hashable, may_share: bool, exchange: Exchange, dial: Dial) -> Lease:
+    async def acquire(self, key: ConnectionKey, exchange: Exchange) -> Lease:
         """Wait for a connection.
 
         Args:
             key: The whole identity of the connection that is wanted.
-            may_share: Whether a connection of this key might turn out to be shared.
             exchange: Whose deadline bounds the wait.
-            dial: How to open one.
 
         Raises:
             PoolTimeout: None became free in time.
@@ -141,17 +142,21 @@ class Pool(ForkSafe):
             given: Any = None
             try:
                 with self._lock:
-                    given = None if state.is_closed else state.acquire(key, may_share, self._runtime.now())
+                    given = None if state.is_closed else state.acquire(key, bool(key.may_share), self._runtime.now())
                 if state.to_close or state.to_wake or self._abandoned:
                     self._settle(state)
                 if given is None:
                     raise session_closed()
-                if given.__class__ is Place:
-                    given = await self._wait(state, given, exchange)
-                if given.__class__ is Ticket:
-                    given = await self._dial(state, given, dial)
-                    return Lease(self, state, given)
-                if given.transport.is_usable() or given.active > 1:
+                if given.__class__ is Member:
+                    exchange.timings["wait"] = 0.0
+                else:
+                    begun = self._runtime.now()
+                    if given.__class__ is Place:
+                        given = await self._wait(state, given, exchange)
+                    if given.__class__ is Ticket:
+                        given = await self._dial(state, given, key, exchange)
+                    exchange.timings["wait"] = self._runtime.now() - begun
+                if given.active > 1 or given.uses == 1 or given.transport.is_usable():
                     return Lease(self, state, given)
             except BaseException:  # of a signal, while the connection was looked at, for instance
                 if given.__class__ is Member:
@@ -161,7 +166,7 @@ class Pool(ForkSafe):
                 state.discard(given)
             self._settle(state)
 
-    async def _wait(self, state: PoolState, place: Place, exchange: Exchange) -> Any:
+    async def _wait(self, state: PoolState, place: Place, exchange: Exchange) -> Member | Ticket:
         """Wait in the queue until the place is settled; leave it, whatever happens."""
         try:
             with self._lock:
@@ -183,7 +188,7 @@ class Pool(ForkSafe):
             raise
         return place.given
 
-    async def _dial(self, state: PoolState, ticket: Ticket, dial: Dial) -> Member:
+    async def _dial(self, state: PoolState, ticket: Ticket, key: ConnectionKey, exchange: Exchange) -> Member:
         """Open a connection for a ticket, or give the ticket back."""
         member: Member | None = None
 
@@ -193,7 +198,7 @@ class Pool(ForkSafe):
 
         transport: Transport | None = None
         try:
-            transport = await dial(on_change)
+            transport = await self._open(key.origin, key.route, exchange, on_change)
             with self._lock:
                 member = state.dialed(ticket, transport, self._runtime.now())
         except BaseException as error:

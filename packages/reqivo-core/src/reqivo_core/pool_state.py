@@ -140,10 +140,10 @@ class PoolState:
         self.total = 0
         self.to_close: deque[Transport] = deque()
         self.to_wake: deque[Place] = deque()
-        self._limits = limits
         self._max_total = limits.max_connections or float("inf")
         self._max_per_key = limits.max_connections_per_host or float("inf")
         self._max_idle = float("inf") if limits.max_idle is None else limits.max_idle
+        self._idle_timeout = limits.idle_timeout
         self._buckets: dict[Hashable, Bucket] = {}
         self._idle: OrderedDict[Member, None] = OrderedDict()  # of all buckets, the longest idle first
         self._expires_first = float("inf")  # no idle connection expires earlier
@@ -368,7 +368,7 @@ class PoolState:
         idle = self._idle
         if member in idle:
             return  # only what it could carry has changed
-        timeout = self._limits.idle_timeout
+        timeout = self._idle_timeout
         if timeout is not None:
             member.expires_at = now + timeout
             if not idle:

@@ -11,9 +11,10 @@ fast codec does not.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reqivo_core.errors import PluginError
 
@@ -31,7 +32,8 @@ _CODECS = {
 }
 
 
-class Head(NamedTuple):
+@dataclass(slots=True)
+class Head:
     """The head of a response, as it was sent.
 
     Attributes:

@@ -8,8 +8,10 @@ line without its reason phrase and the space before it, and a Content-Length tha
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from reqivo_core.errors import HeadersTooLarge, RemoteProtocolError, ServerDisconnected, excerpt
 from reqivo_core.headers import Headers
@@ -46,7 +48,11 @@ class Kind(IntEnum):
     TUNNEL = 4
 
 
-class Framing(NamedTuple):
+_LENGTH = Kind.LENGTH  # an enumeration looks its members up by a call
+
+
+@dataclass(slots=True)
+class Framing:
     """What a head says about its body and its connection.
 
     Attributes:
@@ -74,7 +80,6 @@ def disconnected(message: str, phase: str) -> ServerDisconnected:
 
 HEADERS = "header section"
 TRAILERS = "trailer section"
-_OPTIONS = {HEADERS: "max_response_headers", TRAILERS: "max_trailers"}
 
 
 def section_end(buffer: bytes | bytearray, what: str, limits: Limits, start: int = 0, scanned: int = 0) -> int:
@@ -94,9 +99,9 @@ def section_end(buffer: bytes | bytearray, what: str, limits: Limits, start: int
         HeadersTooLarge: It passed the limit, or one of its lines passed ``max_line``.
         RemoteProtocolError: It holds a bare CR or LF or a NUL, so its end may never come.
     """
-    limit: int = getattr(limits, _OPTIONS[what])
+    limit = limits.max_response_headers if what is HEADERS else limits.max_trailers
     bound = start + limit
-    end = buffer.find(b"\r\n\r\n", max(start, scanned - 3), bound)
+    end = buffer.find(b"\r\n\r\n", scanned - 3 if scanned > start + 3 else start, bound)
     if end >= 0:
         return end + 4
     if bare := _find_bare(buffer, max(start, scanned - 1), bound):
@@ -105,7 +110,8 @@ def section_end(buffer: bytes | bytearray, what: str, limits: Limits, start: int
         )
     length = len(buffer) - start
     if length >= limit:
-        raise _too_large(what, f"is longer than {limit} octets", _OPTIONS[what])
+        option = "max_response_headers" if what is HEADERS else "max_trailers"
+        raise _too_large(what, f"is longer than {limit} octets", option)
     if length > limits.max_line and len(buffer) - 1 - buffer.rfind(b"\n", start) > limits.max_line:
         raise _too_large(what, f"has a line longer than {limits.max_line} octets", "max_line")
     return -1
@@ -143,15 +149,22 @@ def parse_head(section: bytes, limits: Limits) -> Head:
     if field_count > limits.max_response_fields or len(section) > limits.max_line:
         _check_section(section, field_count, limits, HEADERS)
     text = section.decode("latin-1")
-    status_line = _match_status_line(text)
-    if status_line is None:
-        raise malformed("what is no HTTP/1.1 status line", section.partition(b"\r\n")[0])
-    version, status, reason = status_line.groups()
+    version, status, reason = _parse_status_line(text[: text.find("\n") + 1])
     headers = Headers.from_lines(_fields(text, field_count, "header"))
     length = headers.by_name.get("content-length")
     if length is not None and "," in length:
         _unite_lengths(headers, length)
-    return Head(version, int(status), reason.strip(" \t") if reason else "", headers)
+    return Head(version, status, reason, headers)
+
+
+@lru_cache(maxsize=32)
+def _parse_status_line(line: str) -> tuple[str, int, str]:
+    """Version, status and reason: the same few lines begin most of all responses."""
+    status_line = _match_status_line(line)
+    if status_line is None:
+        raise malformed("what is no HTTP/1.1 status line", line.encode("latin-1").rstrip(b"\r\n"))
+    version, status, reason = status_line.groups()
+    return version, int(status), reason.strip(" \t") if reason else ""
 
 
 def _fields(text: str, count: int, what: str) -> list[tuple[str, str]]:
@@ -232,7 +245,7 @@ def decide(method: str, head: Head) -> Framing:
         return Framing(Kind.CHUNKED, 0, keeps_alive)
     if length is None:
         return Framing(Kind.UNTIL_CLOSE, 0, False)
-    return Framing(Kind.LENGTH, length, keeps_alive)
+    return Framing(_LENGTH, length, keeps_alive)
 
 
 def _parsed_length(value: str) -> int:

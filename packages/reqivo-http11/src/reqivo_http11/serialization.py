@@ -7,8 +7,11 @@ octet is written.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from reqivo_core.content import NO_CONTENT
 from reqivo_core.errors import InvalidRequest, excerpt
 from reqivo_core.headers import Headers, checked_value
 
@@ -20,6 +23,7 @@ SMALL_BODY = 64 * 1024
 
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH", "QUERY"})
 _BODY_FORBIDDEN = frozenset({"CONNECT", "TRACE"})
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 # A trailer section must not frame the message, route it or say who sends it (RFC 9110 §6.5.1).
 _NO_TRAILERS = frozenset(
@@ -32,7 +36,8 @@ _is_opening = re.compile(r"[!-~]++ [!-~]++ HTTP/1\.1\r\nHost: [!-~]*+\r\n").full
 _is_length = re.compile(r"[0-9]{1,19}").fullmatch
 
 
-class Outgoing(NamedTuple):
+@dataclass(slots=True)
+class Outgoing:
     """A request, ready to be sent.
 
     Attributes:
@@ -66,9 +71,20 @@ class _Fields:
         closes: Whether Connection says ``close``.
         upgrades: Whether there is Upgrade.
         has_connection: Whether there is Connection.
+        is_plain: Whether they say nothing about Host or a body.
     """
 
-    __slots__ = ("closes", "expects_continue", "has_connection", "host", "is_chunked", "length", "octets", "upgrades")
+    __slots__ = (
+        "closes",
+        "expects_continue",
+        "has_connection",
+        "host",
+        "is_chunked",
+        "is_plain",
+        "length",
+        "octets",
+        "upgrades",
+    )
 
     def __init__(self, lines: list[tuple[str, str]]) -> None:
         self.host: str | None = None
@@ -87,6 +103,7 @@ class _Fields:
                     continue
             kept.append(f"{name}: {value}")
         self.octets = _encoded(kept)
+        self.is_plain = self.host is None and self.length is None and not (self.is_chunked or self.expects_continue)
 
     def _host(self, value: str) -> None:
         if self.host is not None:
@@ -143,6 +160,9 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
         InvalidRequest: It contradicts itself, or could not be told from two requests.
     """
     fields = request.headers.derived(_Fields)
+    is_plain = fields.is_plain and request.content is NO_CONTENT and request.method in _BODILESS
+    if is_plain and not request.extensions and not is_forwarded:
+        return _serialize_plain(request, fields)
     added: list[str] = []
     trailers = None
     asks_upgrade = fields.upgrades
@@ -157,10 +177,7 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     host = fields.host
     if host is None:
         host = target if method == "CONNECT" else request.url.authority
-    opening = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
-    if not _is_opening(opening):
-        raise _dangerous()
-    head = opening.encode("ascii") + fields.octets
+    head = _opening(method, target, host) + fields.octets
     if added:
         head += _encoded(added)
     data = request.content.data
@@ -168,6 +185,22 @@ def serialize(request: Request, is_forwarded: bool = False) -> Outgoing:
     is_whole = length is not None and data is not None and length <= SMALL_BODY and not awaits_continue
     head += b"\r\n" + data if is_whole and data else b"\r\n"
     return Outgoing(head, is_whole, length, trailers, awaits_continue, asks_upgrade, fields.closes)
+
+
+def _serialize_plain(request: Request, fields: _Fields) -> Outgoing:
+    """Write what most requests are: no body, nothing said about one, straight to the origin."""
+    url = request.url
+    head = _opening(request.method, url.target, url.authority) + fields.octets + b"\r\n"
+    return Outgoing(head, True, 0, None, False, fields.upgrades, fields.closes)
+
+
+@lru_cache(maxsize=256)
+def _opening(method: str, target: str, host: str) -> bytes:
+    """The first two lines, which programs that ask the same again and again have made and checked once."""
+    opening = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n"
+    if not _is_opening(opening):
+        raise _dangerous()
+    return opening.encode("ascii")
 
 
 def _encoded(lines: list[str]) -> bytes:

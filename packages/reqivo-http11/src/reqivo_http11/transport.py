@@ -31,6 +31,9 @@ CODEC = load_codec(os.environ.get(VARIABLE))
 
 _VERSIONS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
 _SWITCHING_PROTOCOLS = 101
+_TUNNEL = Kind.TUNNEL
+_COUNTED = (Kind.LENGTH, Kind.NONE)
+"""The kinds of bodies whose octets are counted by the head."""
 
 
 class Http11Transport(Transport):
@@ -147,14 +150,14 @@ class Http11Transport(Transport):
         framing = receiver.framing
         extensions: dict[str, Any] = {}
         body: ResponseBody
-        if head.status == _SWITCHING_PROTOCOLS or framing.kind is Kind.TUNNEL:
+        if head.status == _SWITCHING_PROTOCOLS or framing.kind is _TUNNEL:
             extensions["network_stream"] = self._hand_over()
             body = CompleteBody(b"")
         else:
             rest, receiver.rest = receiver.rest, b""  # not kept: a connection may idle for long
             if sending is not None:
                 body = DuplexBody(receiver.body(), rest, self._stream, exchange, self._end_exchange, sending)
-            elif len(rest) == framing.length and (framing.kind is Kind.LENGTH or framing.kind is Kind.NONE):
+            elif len(rest) == framing.length and framing.kind in _COUNTED:
                 body = CompleteBody(rest)
                 self._end_exchange(True)
             else:

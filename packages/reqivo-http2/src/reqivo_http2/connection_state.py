@@ -129,6 +129,7 @@ class ConnectionState:
         settings: dict[int, int] = {
             SettingCodes.ENABLE_PUSH: 1 if self.max_pushes else 0,
             SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+            SettingCodes.MAX_FRAME_SIZE: frames.FRAME_SIZE,
             SettingCodes.MAX_HEADER_LIST_SIZE: self.limits.max_response_headers,
             NO_RFC7540_PRIORITIES: 1,
         }

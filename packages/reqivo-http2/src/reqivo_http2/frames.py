@@ -26,6 +26,8 @@ HAS_PRIORITY = 0x20
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DEFAULT_FRAME_SIZE = 16384
+FRAME_SIZE = 64 * 1024
+"""The largest payload that we offer to take: a large body costs by its frames, and no stream waits long for one."""
 LARGEST_FRAME_SIZE = 2**24 - 1
 LARGEST_WINDOW = 2**31 - 1
 HEADER_SIZE = 9
@@ -52,7 +54,7 @@ class FrameReader:
 
     __slots__ = ("_has_begun", "_rest", "max_frame_size")
 
-    def __init__(self, max_frame_size: int = DEFAULT_FRAME_SIZE) -> None:
+    def __init__(self, max_frame_size: int = FRAME_SIZE) -> None:
         self.max_frame_size = max_frame_size
         self._rest = b""
         self._has_begun = False

@@ -146,11 +146,11 @@ class Writing:
             return False
         try:
             run_blocking(self._stream.write(data, 0))
-        except WriteError as error:
-            self._sever(error)
-            return False
         except ReqivoError as error:
-            self._break(error)
+            if isinstance(error, WriteError) and self._stream.is_readable():
+                self._sever(error)
+            else:
+                self._break(error)  # not broken, it may be, but out of reach from where a farewell is said
             return False
         except BaseException as error:
             self._break(error)

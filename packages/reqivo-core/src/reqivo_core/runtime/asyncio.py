@@ -31,10 +31,16 @@ HIGH_WATER = 256 * 1024
 LOW_WATER = 64 * 1024
 """Octets at which reading goes on."""
 
+RECEIVE_SIZE = 128 * 1024
+"""Octets received at once. A larger buffer takes longer to be copied from than it saves turns of the loop."""
+
 _ELSEWHERE = "its event loop is not running here"
 
+_spare_buffers: list[memoryview] = []
+"""Buffers that nobody receives into at the moment. One serves all connections of a loop that fills it at once."""
 
-class AsyncioStream(NetworkStream, asyncio.Protocol):
+
+class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     """A connected socket; at the same time the protocol that the loop's transport calls.
 
     Args:
@@ -50,6 +56,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         self._pid = os.getpid()
         self._has_arrived = _looks(sock)
         self._transport: asyncio.Transport | None = None
+        self._buffer: memoryview | None = None  # what the loop receives into
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._offset = 0  # into the first chunk: cutting it for every small read would copy its rest each time
@@ -76,7 +83,34 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         if self._is_closed:
             self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the loop a buffer to receive into; as long as it has one, that same one.
+
+        A loop that hands over octets by itself makes 256 KiB for each read and cuts them to what came. So large a block
+        is a mapping of its own to the system's allocator: to make, cut and unmap it can cost a third of a request.
+        """
+        buffer = self._buffer
+        if buffer is None:
+            try:
+                buffer = _spare_buffers.pop()
+            except IndexError:
+                buffer = memoryview(bytearray(RECEIVE_SIZE))
+            self._buffer = buffer
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take out of the buffer what has come."""
+        data = bytes(self.get_buffer(nbytes)[:nbytes])
+        self._take_buffer_back()
+        self._keep(data)
+
+    def _take_buffer_back(self) -> None:
+        """Let others have the buffer: the loop has done with it."""
+        if self._buffer is not None:
+            _spare_buffers.append(self._buffer)
+            self._buffer = None
+
+    def _keep(self, data: bytes) -> None:
         """Keep octets until they are read."""
         self._chunks.append(data)
         self._size += len(data)
@@ -87,6 +121,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note the peer's end; our side stays open."""
+        self._take_buffer_back()
         self._has_ended = True
         _complete(self._reader, True)
         return True
@@ -96,6 +131,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         if exc is not None and not self._is_closed:
             self._take_rest()
         self._is_lost = True
+        self._buffer = None  # not for others: who knows what a loop that was interrupted still does to it
         self._error = exc if isinstance(exc, OSError) else None
         if self._timer is not None:
             self._timer.cancel()
@@ -300,7 +336,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
         if self._is_reading_paused or not _is_running_here(self._loop):
             return
         try:
-            data = self._socket.recv(HIGH_WATER)
+            data = self._socket.recv(LOW_WATER)
         except BlockingIOError:
             return
         except OSError as error:
@@ -308,7 +344,7 @@ class AsyncioStream(NetworkStream, asyncio.Protocol):
             self._is_lost = True
             return
         if data:
-            self.data_received(data)
+            self._keep(data)
         else:
             self._has_ended = True
 

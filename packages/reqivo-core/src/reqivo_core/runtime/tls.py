@@ -283,23 +283,23 @@ class TlsStream(ForkSafe, NetworkStream):
         """Decrypt what is there; None when more is needed. The lock is held."""
         if self._is_closed:
             raise ReadError(f"the connection to {self._name} was closed on this side", phase="read")
-        if self._decrypted:
-            data, self._decrypted = self._decrypted[:max_bytes], self._decrypted[max_bytes:]
-            return data
-        parts = [] if self._failure or self._has_ended else self._decrypt(max_bytes)
-        if parts:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        if not self._decrypted and self._incoming.pending and not (self._failure or self._has_ended):
+            self._decrypted = self._decrypt(max_bytes)
+        data = self._decrypted
+        if data:
+            self._decrypted = b"" if len(data) <= max_bytes else data[max_bytes:]
+            return data if len(data) <= max_bytes else data[:max_bytes]
         if self._failure:
             raise TlsError(self._failure, phase="read")
         return b"" if self._has_ended else None
 
-    def _decrypt(self, max_bytes: int) -> list[bytes]:
-        """Decrypt records until there are no more, or it is enough."""
+    def _decrypt(self, enough: int) -> bytes:
+        """Decrypt whole records until there are no more, or it is enough; so nothing stays inside OpenSSL."""
         parts: list[bytes] = []
         # Asked before OpenSSL is: its «no» is an exception, and comes with every small response.
-        while max_bytes > 0 and (self._incoming.pending or self._ssl.pending()):
+        while enough > 0 and self._incoming.pending:
             try:
-                part = self._ssl.read(min(max_bytes, RECORD_SIZE))
+                part = self._ssl.read(RECORD_SIZE)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as error:
@@ -309,8 +309,8 @@ class TlsStream(ForkSafe, NetworkStream):
                 self._has_ended = True
                 break
             parts.append(part)
-            max_bytes -= len(part)
-        return parts
+            enough -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _send_now(self) -> None:
         """Send what OpenSSL has to say by itself, without waiting; a writer takes it along. The lock is held."""
@@ -329,6 +329,7 @@ class TlsStream(ForkSafe, NetworkStream):
             self._begin_writing()
         rest = memoryview(data)
         end = None if timeout is None else time.monotonic() + timeout
+        left = timeout
         try:
             while True:
                 with self._lock:
@@ -338,7 +339,8 @@ class TlsStream(ForkSafe, NetworkStream):
                     if not octets:
                         self._is_writing = False
                         return
-                await self._inner.write(octets, _left(end))
+                await self._inner.write(octets, left)
+                left = _left(end)
         except BaseException:
             self._is_broken = True
             self._is_writing = False
@@ -428,7 +430,7 @@ class TlsStream(ForkSafe, NetworkStream):
         data = self._pull(RECORD_SIZE)
         for _ in range(LOOKS):
             if data is not None:
-                self._decrypted = data
+                self._decrypted = data + self._decrypted
                 return True
             if not self._inner.is_readable():
                 return False
