@@ -1,5 +1,6 @@
 """What every test suite shares."""
 
+import gc
 from collections import Counter
 
 import pytest
@@ -37,3 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         seen[name] += 1
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from going through thousands of collected tests each time that one of them calls it."""
+    gc.collect()
+    gc.freeze()

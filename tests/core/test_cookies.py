@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reqivo_core import Session
 from reqivo_core.cookies import Cookie, CookieJar, CookieLimits
 from reqivo_core.errors import InvalidRequest
 
@@ -302,6 +303,25 @@ def test_the_header_is_bounded_and_the_users_own_cookies_come_first() -> None:
     assert len(header) <= 8192
     assert header.startswith("mine=1; c0=")
     assert header.endswith("; small=1")
+
+
+def test_a_session_that_is_given_a_jar_keeps_to_its_limits_and_leaves_it_alone() -> None:
+    mine = CookieJar({"own": "1"}, limits=CookieLimits(per_response=1))
+    with Session(cookies=mine) as session:
+        session.cookies.extract(url("http://a.test/"), ["a=1", "b=2"])
+        assert dict(session.cookies) == {"own": "1", "a": "1"}
+    assert dict(mine) == {"own": "1"}
+
+
+def test_a_copy_of_a_jar_is_like_it_in_everything() -> None:
+    clock = Clock()
+    jar = CookieJar(now=clock, is_public_suffix=lambda domain: domain == "a.test", limits=CookieLimits(per_response=2))
+    jar.extract(url("https://b.a.test/x"), ["a=1; Path=/x; Secure; Max-Age=5"])
+    copy = jar.copy()
+    assert copy.cookies == jar.cookies
+    assert [c.name for c in copy.extract(url("http://b.a.test/"), ["b=2; Domain=a.test", "c=3", "d=4"])] == ["c"]
+    clock.time += 6
+    assert [c.name for c in copy.cookies] == ["c"] and jar.cookies == []
 
 
 def test_a_header_of_exactly_the_limit_is_sent() -> None:

@@ -33,7 +33,8 @@ class Pair(forks.ForkSafe):
     __hash__ = None  # type: ignore[assignment]  # as of a mapping: what is fork-safe need not be hashable
 
 
-def test_a_fork_waits_for_the_end_of_a_step() -> None:
+def test_a_fork_waits_for_the_end_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 60)  # a busy machine may let a thread sleep for long amid a step
     pair = Pair()
     stop = threading.Event()
 
@@ -69,6 +70,17 @@ def test_what_the_forking_thread_holds_keeps_it_for_a_moment_only() -> None:
     pair.step()
     with section:
         assert pair.one == 1
+
+
+def test_a_fork_comes_about_while_somebody_holds_up_the_making_of_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 0.01)
+    pair = Pair()
+    with forks._adding:  # as a thread that the system has stopped there
+        run_in_child(lambda: (Pair().step(), pair.step()))
+        assert forks._adding.locked()
+    Pair().step()
+    pair.step()
+    assert pair.one == 1
 
 
 def test_things_may_be_made_while_others_fork() -> None:

@@ -77,6 +77,32 @@ def test_requests_of_one_key_are_served_in_the_order_they_came() -> None:
     assert all(place.given is member for place in served)
 
 
+def test_who_is_left_over_after_a_failure_waits_for_what_the_next_finds() -> None:
+    state = PoolState(Limits(max_connections=2))
+    failing, other = state.acquire("h2", True, 0.0), state.acquire("a", False, 0.0)
+    second, third = (state.acquire("h2", True, 0.0) for _ in range(2))
+    assert isinstance(failing, Ticket) and isinstance(other, Ticket)
+    assert isinstance(second, Place) and isinstance(third, Place)
+    state.not_dialed(failing, has_failed=True)
+    assert woken(state) == [second]
+    state.not_dialed(other, has_failed=False)
+    assert woken(state) == [], "there is room, but what is being dialled may do for both"
+    assert isinstance(second.given, Ticket)
+    shared = state.dialed(second.given, FakeTransport(is_shared=True, concurrency=10), 0.0)  # type: ignore[arg-type]
+    assert (woken(state), third.given, shared.active) == ([third], shared, 2)
+
+
+def test_news_of_an_idle_shared_connection_do_not_make_it_younger() -> None:
+    state = PoolState(Limits(idle_timeout=10))
+    member = open_one(state, "h2", FakeTransport(is_shared=True, concurrency=10), may_share=True)
+    state.release(member, 0.0)
+    member.transport.concurrency = 20  # type: ignore[misc]  # the fake's is a plain attribute
+    state.capacity_changed(member, 9.0)
+    assert (state.idle, member.capacity) == (1, 20)
+    assert isinstance(state.acquire("h2", True, 10.0), Ticket)
+    assert closed(state) == [member.transport]
+
+
 def test_an_idle_connection_is_evicted_for_another_origin() -> None:
     state = PoolState(Limits(max_connections=1))
     member = open_one(state, "a")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reqivo_core import splitting
 from reqivo_core.errors import BodyTooLarge
-from reqivo_core.splitting import AsTheyCome, ExactChunks, Lines, TextChunks
+from reqivo_core.splitting import AsTheyCome, ExactChunks, Lines, TextChunks, known_encoding
 
 
 def fed(splitter: Any, *pieces: bytes) -> list[Any]:
@@ -85,3 +85,32 @@ def test_chunks_of_nothing_are_refused(size: int) -> None:
 
 def test_chunks_as_they_come() -> None:
     assert fed(AsTheyCome(), b"a", b"bc") == [b"a", b"bc"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "UTF16", "utf_32"])
+@pytest.mark.parametrize("text", ["", "a", "grün\r\n😀\n", "\ufeff twice"])
+def test_unicode_in_wide_units_needs_no_byte_order_mark(encoding: str, text: str) -> None:
+    width = "utf-16" if "16" in encoding else "utf-32"
+    for data in (text.encode(f"{width}-le"), text.encode(width)):
+        expected = data.decode(encoding)
+        assert "".join(fed(TextChunks(encoding), *bytewise(data))) == expected
+        assert "".join(fed(TextChunks(encoding), data)) == expected
+    unfinished = "ab".encode(f"{width}-le") + b"c"
+    assert "".join(fed(TextChunks(encoding), *bytewise(unfinished))) == "ab\ufffd"
+    big = text.encode(f"{width}-be")
+    mark = "\ufeff".encode(f"{width}-be")
+    assert "".join(fed(TextChunks(encoding), *bytewise(mark + big))) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        *[(name, True) for name in ("utf-8", "UTF8", "latin-1", "shift_jis", "utf-16", "utf-7", "utf-8-sig", "cp1252")],
+        *[(name, False) for name in ("", "x", "hex", "zip", "rot13", "undefined", "a\0b", "é", "\udc80")],
+        *[(name, False) for name in ("idna", "punycode", "unicode_escape", "Unicode-Escape", "raw_unicode_escape")],
+    ],
+)
+def test_known_are_encodings_of_texts(name: str, known: bool) -> None:
+    assert known_encoding(name) == (name if known else None)
+    if known:
+        TextChunks(name).feed(bytes(range(256)))

@@ -3,14 +3,15 @@
 One server on loopback answers for all of them, over TLS with a certificate that holds their names; a proxy leads there.
 So an example runs as it stands, in a process whose environment names that proxy and the authority to trust.
 
-=====================  ==========================================================================
-``httpbin.org``        httpbin itself; ``/delay/<n>`` takes a tenth of its time up to 3 s
-``www.example.com``    a page with a style sheet and a script, which it pushes where it can
-``api.example.com``    users, items and what else the examples ask of an API: see ``_ROUTES``
-``api.external.com``   says which path was asked for
-``upload.example.com`` counts what is sent to it
-``echo.websocket.org`` a WebSocket that says everything back
-=====================  ==========================================================================
+=======================  ========================================================================
+``httpbin.org``          httpbin itself; ``/delay/<n>`` takes a tenth of its time up to 3 s
+``www.example.com``      a page with a style sheet and a script, which it pushes where it can
+``api.example.com``      users, items and what else the examples ask of an API: see ``_ROUTES``
+``api.external.com``     says which path was asked for
+``upload.example.com``   counts what is sent to it
+``clients.example.com``  lets in whoever shows a client's certificate
+``echo.websocket.org``   a WebSocket that says everything back
+=======================  ========================================================================
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ NAMES = (
     "api.example.com",
     "api.external.com",
     "upload.example.com",
+    "clients.example.com",
     "echo.websocket.org",
 )
 _SHORT = 3
@@ -49,25 +51,33 @@ class Internet:
 
     Attributes:
         environ: The environment in which examples find the hosts.
+        certificate: What a client that is known shows, as files by their names.
         log: The requests that came, as ``GET https://httpbin.org/get``.
     """
 
     def __init__(self, authority: Authority) -> None:
-        tls = authority.issue(*NAMES).server_context(["h2", "http/1.1"])
-        self.server = AsgiServer(self._answer, tls=tls)
+        issued, alpn = authority.issue(*NAMES), ["h2", "http/1.1"]
+        self.server = AsgiServer(self._answer, tls=issued.server_context(alpn))
+        self._choosy = AsgiServer(self._answer, tls=issued.server_context(alpn, client_ca=authority.path))
+        known = authority.client()
+        files = {"client.pem": known.path, "client.key": known.key, "both.pem": known.combined}
+        self.certificate = {name: path.read_bytes() for name, path in files.items()}
         self.log: list[str] = []
         self._httpbin = WsgiApp(httpbin(), self.server.halted)
         self._authority = authority
 
     def __enter__(self) -> Internet:
         self.server.start()
-        self.proxy = ProxyServer({f"{name}:443": (self.server.host, self.server.port) for name in NAMES})
+        self._choosy.start()
+        routes = {f"{name}:443": self.server.address for name in NAMES}
+        self.proxy = ProxyServer(routes | {"clients.example.com:443": self._choosy.address})
         self.proxy.start()
         self.environ = self.proxy.environ(self._authority.path) | {"ALL_PROXY": self.proxy.proxy_url}
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.proxy.stop()
+        self._choosy.stop()
         self.server.stop()
 
     @property
@@ -164,6 +174,10 @@ async def _me(exchange: Exchange) -> None:
         await exchange.answer(401, b"who are you?\n", [("www-authenticate", "Bearer")])
 
 
+async def _known(exchange: Exchange) -> None:
+    await exchange.json({"known": True})
+
+
 async def _slow(exchange: Exchange) -> None:
     await exchange.pause(30)
 
@@ -224,6 +238,7 @@ _ROUTES: list[tuple[str, Callable[..., Awaitable[None]]]] = [
     (r"api\.example\.com/bytes/(\d+)", fixed),
     (r"api\.external\.com/(.*)", _external),
     (r"upload\.example\.com/files", upload),
+    (r"clients\.example\.com/", _known),
 ]
 
 

@@ -21,6 +21,8 @@ class Promise:
         connections: The hosts that it connects to, each as often as a connection is made over HTTP/1.1; None does not
             say.
         files: Files that lie beside it, by name.
+        is_known: Whether the certificate that ``clients.example.com`` asks for lies beside it: ``client.pem`` with its
+            key ``client.key``, and ``both.pem``.
         writes: Files that it writes: name and size.
         before: A prelude: what a fragment leaves out; and why.
         after: What is done with what it defines; and why.
@@ -32,6 +34,7 @@ class Promise:
     sends: tuple[str, ...] | None = None
     connections: tuple[str, ...] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
+    is_known: bool = False
     writes: dict[str, int] = field(default_factory=dict)
     before: tuple[str, str] = ("", "")
     after: tuple[str, str] = ("", "")
@@ -187,6 +190,8 @@ _GUIDE: dict[str, Promise] = {
     "Best Practices": Promise(prints="", sends=tuple(f"GET {API}/item/{number}" for number in range(100))),
 }
 
+_OPTIONS: dict[str, Promise] = {"Trust, said at length": Promise(is_known=True)}
+_RECIPES: dict[str, Promise] = {"A client's certificate": Promise(is_known=True)}
 _README: dict[str, Promise] = {"A plug-in": Promise(sends=(f"GET {API}/item/7",))}
 
 PROMISES: dict[tuple[str, str, int], Promise] = {
@@ -196,6 +201,8 @@ PROMISES: dict[tuple[str, str, int], Promise] = {
         "docs/advanced_usage.md": _ADVANCED,
         "docs/async_patterns.md": _PATTERNS,
         "docs/async_guide.md": _GUIDE,
+        "docs/options.md": _OPTIONS,
+        "docs/recipes.md": _RECIPES,
     }.items()
     for heading, promise in promises.items()
 }

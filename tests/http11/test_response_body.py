@@ -196,3 +196,15 @@ def test_a_body_that_came_whole_can_be_given_up() -> None:
     assert not body.is_over
     with pytest.raises(StreamClosed, match="closed before its end"):
         run_blocking(body.read_chunk())
+
+
+@pytest.mark.parametrize("data", [LENGTH + b"0123456789", CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"])
+def test_closing_what_has_come_whole_saves_the_connection_and_is_told(codec: str, data: bytes) -> None:
+    wire = Wire(data, codec=codec)
+    response = wire.send()
+    response.body.close()
+    for _ in range(2):
+        with pytest.raises(StreamClosed):
+            run(response.body.read_chunk())
+    assert response.body.take_whole() is None
+    assert wire.is_reusable

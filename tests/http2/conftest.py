@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -14,13 +15,14 @@ from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2 import transport
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import Policy
+from reqivo_http2.pings import Complaints
 from support import world as worlds
 from support.h2_peer import H2Peer
 from support.scripted import Peer, ScriptedServer
 from support.trio_world import Trio
 from support.world import Client, World
 
-PATIENT = Timeout(timeout=5.0, total=8.0)
+PATIENT = Timeout(timeout=9.0)
 """Longer than any test takes, unless something hangs."""
 
 
@@ -39,6 +41,12 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         pytest.skip("jh2 is not installed")
     monkeypatch.setattr(transport, "CODEC", load_codec(name))
     return name
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_complained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers are remembered by their address, and the system gives a port to more than one test."""
+    monkeypatch.setattr(transport, "COMPLAINTS", Complaints())
 
 
 @pytest.fixture
@@ -85,6 +93,13 @@ class Line:
         """Run a coroutine of the library to its end, as this world's sessions do."""
         world = self.client.world
         return run_blocking(conversation) if world.name == "blocking" else world.run(conversation)
+
+    def await_arrival(self) -> None:
+        """Wait until something has arrived on an idle connection, or its end has, unless that is known already."""
+        for member in self.session.pool._state.members():
+            sock = member.transport._wire.stream.get_info("socket")
+            if sock is not None and sock.fileno() >= 0:
+                assert select.select([sock], [], [], 5)[0]
 
     @property
     def connection(self) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from reqivo_core.errors import ReqivoError, TimeoutException
+from reqivo_core.errors import ReqivoError, TimeoutException, WriteTimeout
+from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.timeouts import Timeout
+from reqivo_http2 import frames
 from support.rehearsal import Rehearsal
-from support.simulation import Cancelled
+from support.simulation import Cancelled, SimulatedStream
 
 
 @pytest.mark.parametrize("chunk", range(10))
@@ -38,6 +40,111 @@ def test_time_outs_and_cancellations_disturb_nobody(chunk: int) -> None:
         assert not rehearsal.transport.is_closing
         assert rehearsal.transport.describe()["streams"] == {}
     assert answered > 40
+
+
+@pytest.mark.parametrize("chunk", range(10))
+def test_who_is_cancelled_leaves_nobodys_frames_behind(chunk: int) -> None:
+    """Also where the send buffer is full, so that nothing can be written on the way out."""
+    for seed in range(chunk * 120, chunk * 120 + 120, 2):  # even, as above
+        rehearsal = Rehearsal(seed)
+        rehearsal.stream.is_full = True
+        outcomes = rehearsal.play(4, lost=0.0, cancelled=0.3)
+        assert rehearsal.world.time == 0, f"seed {seed}: somebody was only woken by a time limit"
+        for outcome in outcomes.values():
+            assert isinstance(outcome, bytes | Cancelled), f"seed {seed}: {outcome!r}"
+
+
+def test_a_question_that_could_not_leave_is_no_question() -> None:
+    """A cancelled request asks for a sign of life; while that waits for room, the server has nothing to answer."""
+    rehearsal = Rehearsal(0)
+    world, server = rehearsal.world, rehearsal.server
+    for name in ("victim", "other"):
+        world.start(name, rehearsal.converse(name, Timeout(timeout=None), b""))
+        settle(rehearsal)
+    rehearsal.stream.is_full = True
+    world.cancel("victim")
+    for _ in range(20):
+        server.look()
+        world.step()
+    assert world.time > rehearsal.transport.policy.ping_timeout
+    server.look()
+    assert server.resets == {1}
+    (number,) = server.waiting
+    server.answer(number)
+    world.run()
+    assert isinstance(world.outcomes["other"], bytes)
+
+
+class Full(SimulatedStream):
+    """Takes nothing once it is full, and says so too late to be asked."""
+
+    takes_nothing = False
+
+    async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
+        if self.takes_nothing:
+            raise WriteTimeout("simulated: full")
+        await super().write(data, timeout)
+
+
+@pytest.mark.parametrize("who", ["a farewell", "an answer"])
+def test_a_write_that_takes_too_long_ends_the_connection_and_all_are_told(who: str) -> None:
+    rehearsal = Rehearsal(0, Full)
+    world, server, stream = rehearsal.world, rehearsal.server, rehearsal.stream
+    assert isinstance(stream, Full)
+    for name in ("one", "other"):
+        world.start(name, rehearsal.converse(name, Timeout(timeout=None), b""))
+        settle(rehearsal)
+    server.look()
+    stream.takes_nothing = True
+    if who == "a farewell":
+        world.cancel("one")
+    else:
+        stream.feed(frames.frame(frames.PING, 0, 0, b"question"))
+    world.run()
+    assert stream.is_closed
+    told = list(world.outcomes.values())
+    assert sum(isinstance(outcome, WriteTimeout) for outcome in told) == (1 if who == "a farewell" else 2), told
+
+
+def settle(rehearsal: Rehearsal) -> None:
+    """Go on until everybody waits for the server."""
+    while rehearsal.world.is_lively:
+        rehearsal.world.step()
+        rehearsal.server.look()
+
+
+def test_who_is_interrupted_while_waiting_for_a_turn_stands_in_line_no_more() -> None:
+    rehearsal = Rehearsal(0)
+    writing = rehearsal.transport._wire._writing
+    writing._is_writing = writing._is_passing = True  # somebody says a farewell in passing
+    rehearsal.world.start("victim", rehearsal.converse("victim", Timeout(timeout=None), b""))
+    settle(rehearsal)
+    assert len(writing._turns) == 1
+    rehearsal.world.cancel("victim")
+    assert writing._turns == []
+    assert not rehearsal.transport.is_closing
+    with rehearsal.transport._wire.guard:
+        writing._leave()
+    rehearsal.world.start("next", rehearsal.converse("next", Timeout(timeout=None), b"fine"))
+    settle(rehearsal)
+    (number,) = rehearsal.server.waiting
+    rehearsal.server.answer(number)
+    rehearsal.world.run()
+    assert isinstance(rehearsal.world.outcomes["next"], bytes)
+
+
+class Hopeful(SimulatedStream):
+    """Says that it can be read though nothing has come: TLS's own messages look like that."""
+
+    def is_readable(self) -> bool:
+        return True
+
+
+def test_a_look_that_finds_nothing_changes_nothing() -> None:
+    rehearsal = Rehearsal(0, Hopeful)
+    assert run_blocking(rehearsal.stream.read(10_000, 0))
+    assert rehearsal.transport.is_usable()
+    assert not rehearsal.stream.is_closed
 
 
 @pytest.mark.parametrize("chunk", range(10))

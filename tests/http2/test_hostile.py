@@ -53,13 +53,14 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("attack", [million, bomb, lambda: raw(1, 0, 1, b"\x88") + raw(9, 0, 1, b"") * 100_000])
 def test_i1_oversized_header_sections_end_all_at_once(h2line: Callable, attack: Callable[[], bytes]) -> None:
     sent = attack()
+    sent = sent.replace(raw(1, 0, 1)[3:], raw(1, 0, 3)[3:]).replace(raw(9, 0, 1)[3:], raw(9, 0, 3)[3:])
 
     def script(server: H2Peer) -> None:
         server.greet()
         server.respond(server.expect_request())
         for _ in range(3):
             server.expect_request()
-        server.peer.send(sent.replace(raw(1, 0, 1)[3:], raw(1, 0, 3)[3:]).replace(raw(9, 0, 1)[3:], raw(9, 0, 3)[3:]))
+        server.peer.send(sent)
         server.expect_close()
 
     line = h2line(script)
@@ -270,7 +271,8 @@ def test_i9_one_of_fifty_is_cancelled(h2line: Callable) -> None:
         server.respond(server.expect_request())
         requests = [server.expect_request() for _ in range(50)]
         (lost,) = [request for request in requests if request[":path"] == "/lost"]
-        server.expect_reset(lost.stream_id, h2_peer.CANCEL)
+        if not server.seen(frames.RstStreamFrame):  # some of the others may have come after it
+            server.expect_reset(lost.stream_id, h2_peer.CANCEL)
         server.send_frame(server.head(lost, 200, [("x-learnt", "late")]), server.data(lost, b"late", CLOSED))
         for request in requests:
             if request is not lost:
@@ -282,7 +284,7 @@ def test_i9_one_of_fifty_is_cancelled(h2line: Callable) -> None:
     paths = [f"/{number}" for number in range(49)]
     lost, *others = line.client.together(
         [
-            lambda session: session.get(line.url("/lost"), timeout=Timeout(read=0.5)),
+            lambda session: session.get(line.url("/lost"), timeout=Timeout(read=0.3)),
             *[lambda session, path=path: session.get(line.url(path)) for path in paths],
         ]
     )
@@ -293,7 +295,7 @@ def test_i9_one_of_fifty_is_cancelled(h2line: Callable) -> None:
 
 
 def test_i11_a_dead_peer_fails_all_who_wait_for_it(h2line: Callable, patience: Callable) -> None:
-    patience(ping_interval=0.1, ping_timeout=0.2)
+    patience(ping_interval=0.1, ping_timeout=1.5)
 
     def dead(server: H2Peer) -> None:
         server.greet()

@@ -275,6 +275,14 @@ def test_a_step_that_breaks_off_ends_the_connection() -> None:
     assert not state.outgoing.has_something
 
 
+def test_what_a_finalizer_wants_is_done_by_whoever_holds_the_lock() -> None:
+    _, guard, happened = guarded()
+    with guard:
+        guard.defer(lambda: happened.append("deferred"))
+        assert happened == []
+    assert happened == ["deferred"]
+
+
 def test_an_error_of_ours_is_no_broken_step() -> None:
     state, guard, happened = guarded()
     with pytest.raises(ReadError):

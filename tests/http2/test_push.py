@@ -286,10 +286,11 @@ def test_a_promise_that_is_not_kept(h2line: Callable) -> None:
         server.expect_reset(4, h2_peer.CANCEL)
         server.expect_close()
 
-    line = h2line(script, push=True, timeout=Timeout(read=0.3))
+    line = h2line(script, push=True)
     broken, late = taken(line, line.get())
     with pytest.raises(StreamReset):
         got(line, broken)
+    hurry(late)
     with pytest.raises(ReadTimeout, match="promised response"):
         got(line, late)
 
@@ -319,10 +320,16 @@ def test_pushes_of_a_response_that_says_nothing_time_out(h2line: Callable) -> No
         server.send_frame(server.head(server.expect_request(), 200))
         server.expect_close()
 
-    line = h2line(script, push=True, timeout=Timeout(read=0.1))
+    line = h2line(script, push=True)
     with line.client.stream("GET", line.url()) as response:
+        hurry(response.pushes)
         with pytest.raises(ReadTimeout, match="neither promised"):
             taken(line, response)
+
+
+def hurry(pushes: Any) -> None:
+    """Have whoever waits from here on lose patience soon; what came before had all its time."""
+    pushes._exchange.deadline.timeout = Timeout(read=0.1)
 
 
 @pytest.mark.parametrize("bad", ["promised-odd", "promised-again", "on-even", "short"])

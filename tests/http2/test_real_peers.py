@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from reqivo_core.errors import TlsError
 from reqivo_http2 import PushPolicy
 from support.asgi_app import pattern
 from support.certs import Authority
+from support.programs import free_ports, running
 from support.servers import AsgiServer
 from support.world import World
 
@@ -104,33 +103,6 @@ def test_ping(world: World, h2_server: AsgiServer, authority: Authority) -> None
 # nghttpd and nginx
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _started(command: list[str], port: int) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return process
-        except OSError:
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                process.wait()
-                pytest.skip(f"{command[0]} does not start here")
-            time.sleep(0.02)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(10)
-
-
 Run = Callable[..., str]
 
 
@@ -143,17 +115,15 @@ def nghttpd(tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "index.html").write_bytes(b"<html>")
     (tmp_path / "style.css").write_bytes(b"body {}")
     (tmp_path / "big").write_bytes(pattern(3_000_000))
-    processes = []
+    with ExitStack() as servers:
 
-    def run(*options: str) -> str:
-        port = _free_port()
-        command = [program, "--no-tls", f"--htdocs={tmp_path}", *options, "--address=127.0.0.1", str(port)]
-        processes.append(_started(command, port))
-        return f"http://127.0.0.1:{port}"
+        def run(*options: str) -> str:
+            (port,) = free_ports(1)
+            command = [program, "--no-tls", f"--htdocs={tmp_path}", *options, "--address=127.0.0.1", str(port)]
+            servers.enter_context(running(command, [port]))
+            return f"http://127.0.0.1:{port}"
 
-    yield run
-    for process in processes:
-        _stop(process)
+        yield run
 
 
 def test_nghttpd_pushes_by_its_own_rules(world: World, nghttpd: Run) -> None:
@@ -226,7 +196,7 @@ def nginx(tmp_path: Path) -> Iterator[tuple[str, Any]]:
         pytest.skip("nginx is not installed")
     import trustme
 
-    port = _free_port()
+    (port,) = free_ports(1)
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1", "localhost")
     cert, key, root = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "root.pem"
@@ -238,9 +208,8 @@ def nginx(tmp_path: Path) -> Iterator[tuple[str, Any]]:
     (tmp_path / "small").write_bytes(b"small")
     config = tmp_path / "nginx.conf"
     config.write_text(_NGINX.format(dir=tmp_path, port=port, cert=cert, key=key))
-    process = _started([program, "-c", str(config), "-p", str(tmp_path)], port)
-    yield f"https://127.0.0.1:{port}", str(root)
-    _stop(process)
+    with running([program, "-c", str(config), "-p", str(tmp_path)], [port]):
+        yield f"https://127.0.0.1:{port}", str(root)
 
 
 def test_nginx_says_goodbye_every_fifty_requests(world: World, nginx: tuple[str, Any]) -> None:

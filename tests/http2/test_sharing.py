@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -116,10 +117,11 @@ def test_s49_five_hundred_tasks_some_of_them_cancelled(generous: AsgiServer, aut
 def test_s50_one_connection_finds_out_what_is_spoken(world: World, authority: Authority, alpn: str) -> None:
     with AsgiServer(tls=authority.server_context(alpn=[alpn])) as server:
         with world.client(verify=authority.client_context()) as client:
-            url = server.url("/delay/50")
+            url = server.url("/delay/200")
             answers = client.together([lambda session: session.get(url)] * 20)
-            assert [client.json(answer) for answer in answers] == [{"delayed_ms": 50}] * 20
-        assert server.connections == (1 if alpn == "h2" else 20)
+            assert [client.json(answer) for answer in answers] == [{"delayed_ms": 200}] * 20
+        # One that comes late may find a connection that has served another by then.
+        assert (server.connections == 1) if alpn == "h2" else (1 < server.connections <= 20)
 
 
 def test_a_dropped_session_leaves_nothing(world: World, generous: AsgiServer, authority: Authority) -> None:
@@ -145,7 +147,7 @@ def test_closing_while_requests_wait(generous: AsgiServer, authority: Authority)
     for thread in threads:
         thread.start()
     while session.pool.active == 0:
-        pass
+        time.sleep(0.001)
     session.close()
     for thread in threads:
         thread.join(10)

@@ -472,3 +472,15 @@ def test_the_next_sign_of_life_is_asked_for_later_after_a_complaint() -> None:
 def test_a_head_knows_its_size() -> None:
     head = build_head(Request("GET", "https://a.example/", headers={"ab": "cde"}))
     assert head.size == sum(len(name) + len(value) + 32 for name, value, _ in head.fields)
+
+
+def test_only_signs_of_life_are_counted_anew() -> None:
+    pings, took = Pings(), []
+    measured = pings.make(1.0, lambda sent, now: took.append(now - sent))
+    probe = pings.make(1.0)
+    pings.restart(5.0)
+    assert pings.oldest_probe() == 5.0
+    assert pings.acknowledge(measured, 6.0)
+    assert took == [5.0]
+    assert pings.acknowledge(probe, 6.0)
+    assert pings.oldest_probe() is None

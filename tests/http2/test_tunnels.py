@@ -133,7 +133,7 @@ def test_a_tunnel_that_is_closed_early_is_reset(h2line: Callable) -> None:
         run(stream.read(10, 0))
     stream.close()
     assert stream.is_readable()
-    for action in (lambda: run(stream.read(1, 1)), lambda: run(stream.write(b"x", 1))):
+    for action in (lambda: run(stream.write(b"x", 1)), lambda: run(stream.read(1, 1))):
         with pytest.raises((ReadError, WriteError), match="closed"):
             action()
     assert line.body() == b"next"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import reqivo
-from reqivo import AsyncSession, InvalidRequest, InvalidURL, Proxy, Session, UnsupportedProtocol
+from reqivo import AsyncSession, InvalidRequest, InvalidURL, PluginError, Proxy, Session, UnsupportedProtocol
 from support.certs import Authority
 from support.scenarios import FOLLOW_UP, Stage, serve_on
 from support.servers import AsgiServer
@@ -79,7 +79,7 @@ def test_nothing_is_smuggled_in_http2(
     with pytest.raises(InvalidRequest) as caught:
         options = PLACES[place](text)
         session_options = options.pop("session", {})
-        with world.client(verify=str(authority.path), http2=True, timeout=5, **session_options) as client:
+        with world.client(verify=str(authority.path), http2=True, timeout=30, **session_options) as client:
             client.post(h2_server.url("/echo/smuggled"), **options)
     assert str(caught.value).isprintable()
     assert "secret" not in str(caught.value)
@@ -100,7 +100,7 @@ WS_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
 def test_nothing_is_smuggled_into_a_handshake(
     world: World, h2_server: AsgiServer, authority: Authority, no_leaks: None, place: str, text: str, http2: bool
 ) -> None:  # A18
-    with world.client(verify=str(authority.path), http2=http2, timeout=5) as client:
+    with world.client(verify=str(authority.path), http2=http2, timeout=30) as client:
         with pytest.raises(InvalidRequest) as caught:
             url = h2_server.url("/ws/echo", scheme="wss")
             with world.entered(client.session.websocket(url, **WS_PLACES[place](text))):
@@ -280,6 +280,16 @@ BODIES = [
     ({"timeout": -1}, ValueError, "timeout"),
     ({"timeout": "3"}, ValueError, "timeout"),
     ({"limits": {"max_bodi": 3}}, ValueError, "max_body"),
+    ({"cookies": 3}, InvalidRequest, "cookies: give"),
+    ({"follow_redirects": "no"}, InvalidRequest, "follow_redirects='no': give True or False"),
+    ({"max_redirects": -1}, InvalidRequest, "max_redirects=-1: give a whole number"),
+    ({"http2": "yes"}, InvalidRequest, "http2='yes': give True, False or None"),
+    ({"stream": 1}, InvalidRequest, "stream=1: give True or False"),
+    ({"verify": "/no/such/file"}, InvalidRequest, "no/such"),
+    ({"verify": 3}, InvalidRequest, "verify=3: give True"),
+    ({"cert": "/no/such/file"}, InvalidRequest, "no/such"),
+    ({"cert": 3}, InvalidRequest, "cert: give"),
+    ({"proxies": "http://127.0.0.1"}, InvalidRequest, "proxies='http"),
     ({"auth": 3}, InvalidRequest, "auth"),
     ({"headers": 3}, InvalidRequest, "headers: give"),
     ({"headers": "X: 1"}, InvalidRequest, "headers: give"),
@@ -318,6 +328,45 @@ def test_session_options_are_checked(kind: Any) -> None:
         kind(limits={"max_connections": -1})
     with pytest.raises(InvalidURL):
         kind(base_url="nonsense")
+    with pytest.raises(PluginError, match="a list"):
+        kind(plugins=3)
+
+
+@pytest.mark.parametrize("kind", [Session, AsyncSession, reqivo.Reqivo, reqivo.AsyncReqivo])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"verify": "/no/such/file"}, "no/such"),
+        ({"verify": 1.5}, "give True, False, 'system'"),
+        ({"cert": ("/no/such/file", "/no/key")}, "no/such"),
+        ({"cert": ("/no/such/file",)}, "certificate, key"),
+        ({"cert": 3}, "certificate, key"),
+        ({"cookies": 3}, "cookies: give"),
+        ({"cookies": ["ab", 3]}, "cookies: give"),
+        ({"trust_env": "no"}, "True or False"),
+        ({"raise_for_status": 1}, "True or False"),
+        ({"http1": "no"}, "True or False"),
+        ({"http2": "no"}, "True, False or None"),
+        ({"max_redirects": "3"}, "whole number"),
+        ({"max_redirects": True}, "whole number"),
+        ({"proxies": "http://127.0.0.1"}, "a mapping"),
+        ({"default_encoding": "no-such"}, "name of an encoding"),
+        ({"default_encoding": 8}, "name of an encoding"),
+        ({"json_encoder": "orjson"}, "a function"),
+        ({"json_decoder": "orjson"}, "a function"),
+        ({"resolve": "127.0.0.1"}, "a mapping from hosts"),
+        ({"local_address": 3}, "an IP address"),
+        ({"socket_path": 3}, "a path"),
+        ({"address_guard": True}, "an AddressGuard"),
+        ({"push": 3}, "a PushPolicy"),
+        ({"window_manager": 3}, "a class"),
+    ],
+    ids=str,
+)
+def test_session_options_are_refused_when_they_are_given(kind: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        kind(**options)
+    assert next(iter(options)) in str(caught.value)
     with pytest.raises(InvalidURL):
         kind(base_url=3)
     with pytest.raises(InvalidURL):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import reqivo
 from reqivo import IncompleteBody, InvalidRequest, LocalProtocolError, StreamClosed, StreamConsumed
 from support.messages import chunked, response
-from support.scenarios import FOLLOW_UP, Stage, head, ok, serve_on
+from support.scenarios import FOLLOW_UP, PATIENCE, Stage, head, ok, serve_on
 from support.scripted import Peer, Script
 from support.world import Client
 
@@ -27,7 +28,7 @@ CUTS: dict[str, bytes] = {
 }
 READINGS: dict[str, Callable[[Client, Any], Any]] = {
     "read": lambda client, got: client.read(got),
-    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(7)) for _ in range(20000)],
+    "some": lambda client, got: [client.world.run(getattr(got, client.world.method("read"))(99)) for _ in range(1000)],
     "content": lambda client, got: client.pieces(got, "content"),
     "bytes": lambda client, got: client.pieces(got, "bytes"),
     "text": lambda client, got: client.pieces(got, "text"),
@@ -163,7 +164,7 @@ def test_a_short_rest_saves_the_connection(stage: Stage) -> None:
     server = stage.server([*once(ok(b"x" * 100000), then=lambda peer: [step(peer) for step in then][0])])
     with stage.client() as client:
         with client.stream("GET", server.url("/")) as got:
-            assert has_come.wait(5)
+            assert has_come.wait(PATIENCE)
             assert client.world.run(getattr(got, client.world.method("read"))(1)) == b"x"
         with pytest.raises(StreamClosed):
             client.read(got)
@@ -318,7 +319,13 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reqivo_http11.conversation.CONTINUE_WAIT", 0.1)
 
 
-def test_the_body_follows_a_100(stage: Stage) -> None:
+@pytest.fixture
+def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the server however slow the machine makes it."""
+    monkeypatch.setattr("reqivo_http11.conversation.CONTINUE_WAIT", 60.0)
+
+
+def test_the_body_follows_a_100(stage: Stage, codec: str) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2)
@@ -333,7 +340,7 @@ def test_the_body_follows_a_100(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", [417, 200, 413])
-def test_a_final_answer_instead_of_a_100(stage: Stage, status: int) -> None:
+def test_a_final_answer_instead_of_a_100(stage: Stage, codec: str, status: int, long_wait: None) -> None:
     unsent: list[bytes] = []
 
     def script(peer: Peer) -> None:
@@ -350,7 +357,7 @@ def test_a_final_answer_instead_of_a_100(stage: Stage, status: int) -> None:
     assert unsent == [b""], "the body was not sent, nor another request where it was due"
 
 
-def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
+def test_silence_instead_of_a_100(stage: Stage, codec: str, short_wait: None) -> None:
     def script(peer: Peer) -> None:
         request = peer.expect_head()
         peer.respond(200, peer.expect_body(request))
@@ -362,7 +369,7 @@ def test_silence_instead_of_a_100(stage: Stage, short_wait: None) -> None:
         assert_usable(client, server.url("/next"))
 
 
-def test_an_early_refusal_ends_the_upload(stage: Stage) -> None:
+def test_an_early_refusal_ends_the_upload(stage: Stage, codec: str) -> None:
     is_refused = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -374,7 +381,7 @@ def test_an_early_refusal_ends_the_upload(stage: Stage) -> None:
 
     def endless() -> Iterator[bytes]:
         yield b"x" * 1000
-        assert is_refused.wait(5)
+        assert is_refused.wait(PATIENCE)
         while True:
             yield b"x" * 1000
 
@@ -445,3 +452,31 @@ def test_a_body_has_one_reader(stage: Stage, decode_content: bool) -> None:
         assert isinstance(refused, StreamConsumed) and "one reader" in str(refused)
         assert body == b"abcdef"
         assert_usable(client, server.url("/"))
+
+
+def test_closing_a_body_stops_whoever_reads_it(stage: Stage) -> None:
+    server = stage.server([*once(head("Content-Length: 6") + b"abc", then=lambda peer: peer.expect_close()), serve_on])
+    with stage.client() as client:
+        got = client.get(server.url("/"), stream=True)
+        assert client.world.run(getattr(got, client.world.method("read"))(3)) == b"abc"
+
+        def read(_session: Any) -> Any:
+            return getattr(got, client.world.method("read"))(3)
+
+        outcomes = client.together([read, partial(close_once_it_is_read, got, client.world.name)])
+        assert outcomes[1] is None
+        assert isinstance(outcomes[0], StreamClosed)
+        with pytest.raises(StreamClosed):
+            client.read(got)
+        assert got.is_closed
+        assert_usable(client, server.url("/next"))
+
+
+def close_once_it_is_read(got: Any, world: str, _session: Any) -> Any:
+    if world == "async":  # the reader was begun before
+        return got.aclose()
+    end = time.monotonic() + 10
+    while not got.body_reader._is_reading:
+        assert time.monotonic() < end, "nobody reads"
+        time.sleep(0.001)
+    return got.close()

@@ -19,12 +19,14 @@ from reqivo import (
     TotalTimeout,
     WriteTimeout,
 )
+from support.fixtures import Secured
 from support.messages import response
 from support.scripted import Peer, answers
 from support.world import World
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
-PATIENT = 5.0  # seconds after which a test has hung, however slow the machine
+LONG = 60.0  # seconds of what a test is not about
+PATIENT = 20.0  # seconds after which something else than the time limit has ended a wait, however slow the machine
 
 
 def dripping_head(peer: Peer) -> None:
@@ -78,7 +80,7 @@ def test_the_total_ends_what_no_phase_would(world: World, serve: Any, name: str)
     script, options = TOTALS[name]
     server = serve(script)
     began = time.monotonic()
-    with world.client(timeout=Timeout(timeout=10, total=0.2)) as client:
+    with world.client(timeout=Timeout(timeout=LONG, total=0.2)) as client:
         with pytest.raises(TotalTimeout) as caught:
             client.read(client.request("POST" if "body" in options else "GET", server.url("/"), **options))
         assert client.session.pool.active == 0
@@ -89,7 +91,7 @@ def test_the_total_ends_what_no_phase_would(world: World, serve: Any, name: str)
 def test_the_total_ends_retries_with_what_there_is(world: World, serve: Any) -> None:
     server = serve(refusing)
     began = time.monotonic()
-    with world.client(timeout=Timeout(timeout=10, total=0.2), retries=Retry(1000, backoff=0)) as client:
+    with world.client(timeout=Timeout(timeout=LONG, total=0.2), retries=Retry(1000, backoff=0)) as client:
         try:
             assert client.get(server.url("/")).status_code == 503
         except TotalTimeout as error:
@@ -101,9 +103,9 @@ def test_the_total_ends_retries_with_what_there_is(world: World, serve: Any) -> 
 @pytest.mark.parametrize("script", [silent, stalled])
 def test_a_silent_server_is_given_up(world: World, serve: Any, script: Any) -> None:
     server = serve([script, answers(response(200, b"next"))])
-    with world.client(timeout=Timeout(read=0.1)) as client:
+    with world.client(timeout=LONG) as client:
         with pytest.raises(ReadTimeout) as caught:
-            client.read(client.get(server.url("/")))
+            client.read(client.get(server.url("/"), timeout=Timeout(timeout=LONG, read=0.1)))
         assert caught.value.phase is not None
         assert client.read(client.get(server.url("/"))) == b"next"
 
@@ -114,7 +116,7 @@ def test_a_server_that_takes_nothing_is_given_up(world: World, serve: Any) -> No
         peer.sleep(30)
 
     server = serve(deaf, receive_buffer=4096)
-    with world.client(timeout=Timeout(write=0.1, read=10)) as client:
+    with world.client(timeout=Timeout(timeout=LONG, write=0.1)) as client:
         with pytest.raises(WriteTimeout):
             client.post(server.url("/"), body=b"x" * 50_000_000)
         assert client.session.pool.active == 0
@@ -127,7 +129,7 @@ def test_waiting_for_a_connection_is_bounded(world: World, serve: Any) -> None:
             with pytest.raises(PoolTimeout):
                 client.get(server.url("/"))
             with pytest.raises(TimeoutException) as caught:
-                client.get(server.url("/"), timeout=Timeout(timeout=10, total=0.1))
+                client.get(server.url("/"), timeout=Timeout(timeout=LONG, total=0.1))
             assert isinstance(caught.value, TotalTimeout)
 
 
@@ -139,20 +141,21 @@ def test_a_handshake_that_stalls_is_bounded(world: World, serve: Any) -> None:
 
 def test_a_timeout_of_one_request_is_its_own(world: World, serve: Any) -> None:
     server = serve([silent, answers(response(200, b"fine"))])
-    with world.client() as client:
+    with world.client(timeout=LONG) as client:
         with pytest.raises(TotalTimeout):
             client.get(server.url("/"), timeout=0.1)
+        server.wait_for_connections(1)
         assert client.read(client.get(server.url("/"))) == b"fine"
 
 
 # -- G6: whose time ran out
 
 
-def test_the_callers_time_stays_the_callers(serve: Any) -> None:
-    server = serve(silent)
+def test_the_callers_time_stays_the_callers(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def main() -> str:
-        async with AsyncSession(timeout=10) as session:
+        async with AsyncSession(timeout=LONG, verify=verify) as session:
             with pytest.raises(asyncio.TimeoutError) as caught:
                 async with asyncio.timeout(0.1):
                     await session.get(server.url("/"))
@@ -162,11 +165,11 @@ def test_the_callers_time_stays_the_callers(serve: Any) -> None:
     assert asyncio.run(main()) == "builtins"
 
 
-def test_a_cancelled_request_is_cancelled_and_no_timeout(serve: Any) -> None:
-    server = serve(silent)
+def test_a_cancelled_request_is_cancelled_and_no_timeout(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def main() -> bool:
-        async with AsyncSession(timeout=10) as session:
+        async with AsyncSession(timeout=LONG, verify=verify) as session:
             task = asyncio.ensure_future(session.get(server.url("/")))
             await asyncio.to_thread(server.wait_for_requests, 1)
             task.cancel()
@@ -177,8 +180,8 @@ def test_a_cancelled_request_is_cancelled_and_no_timeout(serve: Any) -> None:
     assert asyncio.run(main())
 
 
-def test_both_at_once_end_one_way_or_the_other(serve: Any) -> None:
-    server = serve(silent)
+def test_both_at_once_end_one_way_or_the_other(secured: Secured) -> None:
+    server, verify = secured(silent)
 
     async def one(session: AsyncSession, seconds: float) -> str:
         try:
@@ -191,7 +194,7 @@ def test_both_at_once_end_one_way_or_the_other(serve: Any) -> None:
         return "none"
 
     async def main() -> set[str]:
-        async with AsyncSession() as session:
+        async with AsyncSession(verify=verify) as session:
             ends = await asyncio.gather(*(one(session, 0.05 + 0.001 * number) for number in range(10)))
             assert session.pool.active == 0
             return set(ends)

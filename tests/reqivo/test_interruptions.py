@@ -150,7 +150,7 @@ def test_blocking(
     survived = 0
     verify, limits = str(authority.path), Limits(max_connections=1)
     for step in range(100):
-        with Session(runtime=runtime, limits=limits, timeout=5, verify=verify) as session:
+        with Session(runtime=runtime, limits=limits, timeout=30, verify=verify) as session:
             fuse.left = step
             try:
                 with session.stream("PUT", server.url("/302"), body=[b"x" * 70000, b"y"]) as got:
@@ -189,7 +189,7 @@ def test_asynchronous(serve: Serve, authority: Authority, security: str, is_late
         runtime = fused(AsyncioRuntime(), fuse, is_late)
         for step in range(100):
             limits = Limits(max_connections=1)
-            async with AsyncSession(runtime=runtime, limits=limits, timeout=5, verify=str(authority.path)) as session:
+            async with AsyncSession(runtime=runtime, limits=limits, timeout=30, verify=str(authority.path)) as session:
                 fuse.left = step
                 (outcome,) = await asyncio.gather(work(session), return_exceptions=True)
                 is_over, fuse.left = fuse.left is not None, None

@@ -9,7 +9,7 @@ import socket
 import threading
 import tracemalloc
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -36,9 +36,12 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def refused() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return f"http://127.0.0.1:{sock.getsockname()[1]}/"
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """The URL of a port at which nobody listens, and nobody else may."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
 
 
 def unresolved(host: str, port: int) -> Any:
@@ -47,21 +50,21 @@ def unresolved(host: str, port: int) -> Any:
 
 @pytest.mark.parametrize("kind", ROUNDS)
 def test_thousands_of_failures_leave_nothing(
-    serve: Serve, authority: Authority, no_leaks: None, kind: str
+    serve: Serve, authority: Authority, refused: str, no_leaks: None, kind: str
 ) -> None:  # K2
     rounds = ROUNDS[kind]
-    options: dict[str, Any] = {"timeout": 5, "resolve": unresolved, "verify": str(authority.path)}
+    options: dict[str, Any] = {"timeout": 60, "resolve": unresolved, "verify": str(authority.path)}
     server = serve(lambda peer: None)
     match kind:
         case "refused":
-            url, error = refused(), reqivo.ConnectError
+            url, error = refused, reqivo.ConnectError
         case "certificate":
             server = serve(lambda peer: None, tls=authority.untrusted().server_context())
             url, error = server.url("/"), reqivo.CertificateError
         case "dns":
             url, error = "http://nowhere.test/", reqivo.DNSError
         case "proxy":
-            options["proxy"] = refused()
+            options["proxy"] = refused
             url, error = "https://example.com/", reqivo.ConnectError
         case _:
             server = serve(lambda peer: (peer.expect_request(), peer.send(b"nonsense"))[0])
@@ -251,9 +254,9 @@ def no(_: Any) -> None:
 
 def test_resolver_threads_end(no_leaks: None) -> None:
     before = threading.active_count()
-    with Session(timeout=5) as session:
+    with Session(timeout=60, resolve=unresolved) as session:
         for _ in range(5):
             with pytest.raises(reqivo.DNSError):
-                session.get("http://does-not-exist.invalid/")
+                session.get("http://nowhere.test/")
     with leak_check():
         assert threading.active_count() <= before + 5

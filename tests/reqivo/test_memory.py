@@ -15,7 +15,7 @@ import pytest
 import reqivo
 from reqivo import HeadersTooLarge, Session
 from support.certs import Authority
-from support.fixtures import Serve
+from support.fixtures import Secured, Serve
 from support.scenarios import head
 from support.scripted import Peer
 
@@ -160,15 +160,15 @@ def chunk_extensions(peer: Peer) -> None:
 
 @pytest.mark.parametrize("script", [flood_of_fields, one_long_field, chunk_extensions])
 @pytest.mark.parametrize("world", ["blocking", "async"])
-def test_floods_take_little_memory(serve: Serve, no_leaks: None, script: Any, world: str) -> None:  # A8
-    server = serve(script)
+def test_floods_take_little_memory(secured: Secured, no_leaks: None, script: Any, world: str) -> None:  # A8
+    server, verify = secured(script)
 
     async def asynchronous() -> None:
-        async with reqivo.AsyncSession(timeout=5) as session:
+        async with reqivo.AsyncSession(timeout=60, verify=verify) as session:
             await session.get(server.url("/"))
 
     def blocking() -> None:
-        with Session(timeout=5) as session:
+        with Session(timeout=60, verify=verify) as session:
             _ = session.get(server.url("/")).content
 
     peaks = []
@@ -186,16 +186,22 @@ def test_floods_take_little_memory(serve: Serve, no_leaks: None, script: Any, wo
     assert min(peaks) < 4 * 64 * 1024 + MIB, f"{peaks} octets"
 
 
-def test_a_promised_length_is_not_allocated(serve: Serve, no_leaks: None) -> None:  # A4
+def test_a_promised_length_is_not_allocated(secured: Secured, no_leaks: None) -> None:  # A4
     def script(peer: Peer) -> None:
         peer.expect_request()
         peer.send(head(f"Content-Length: {2**60}") + b"abc")
 
-    server = serve(script)
-    tracemalloc.start()
-    try:
-        with Session(timeout=5) as session, pytest.raises(reqivo.IncompleteBody):
-            _ = session.get(server.url("/")).content
-        assert tracemalloc.get_traced_memory()[1] < MIB
-    finally:
-        tracemalloc.stop()
+    server, verify = secured(script)
+    peaks = []
+    with Session(timeout=60, verify=verify) as session:
+        for _ in range(20):  # the first time modules are loaded, and what other threads do counts as well
+            tracemalloc.start()
+            try:
+                with pytest.raises(reqivo.IncompleteBody):
+                    _ = session.get(server.url("/")).content
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+            if peaks[-1] < MIB:
+                break
+    assert min(peaks) < MIB, f"{peaks} octets"

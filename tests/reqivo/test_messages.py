@@ -12,6 +12,7 @@ import pytest
 import reqivo
 from reqivo import DecodeError, Request, with_progress
 from reqivo_core.content import to_content
+from reqivo_core.runtime.driving import run_blocking
 from support.messages import response
 from support.scripted import answers
 from support.world import World
@@ -164,3 +165,22 @@ def test_an_async_upload_tells_too(serve: Any) -> None:
     with worlds.make("async") as world, world.client(session_of(world)) as client:
         client.post(server.url("/"), body=with_progress(body(), lambda done, total: seen.append(done)))
     assert seen == [2, 3]
+
+
+@pytest.mark.parametrize("close", ["close", "aclose"])
+def test_what_is_sent_with_progress_is_closed_when_it_is_given_up(close: str) -> None:
+    def body() -> Any:
+        try:
+            yield b"ab"
+            yield b"c"
+        finally:
+            seen.append("closed")
+
+    seen: list[Any] = []
+    reader = with_progress(body(), lambda *at: seen.append(at)).open()
+    assert run_blocking(reader.read_chunk()) == b"ab"
+    if close == "close":
+        reader.close()
+    else:
+        run_blocking(reader.aclose())
+    assert seen == [(2, None), "closed"]

@@ -11,8 +11,8 @@ from reqivo import InvalidRequest, NetrcAuth, Request
 from reqivo_core import BasicAuth
 from support.flows import play, reply
 from support.messages import response
+from support.scenarios import Stage
 from support.scripted import answers
-from support.world import World
 
 ENTRIES = """
 machine api.example.com login ada password engine
@@ -104,40 +104,38 @@ def test_nothing_of_it_is_shown(file: Path) -> None:
 # -- sessions
 
 
-def test_a_session_that_trusts_the_environment_uses_it(world: World, serve: Any, file: Path) -> None:
-    server = serve(answers(*[response()] * 6))
-    with world.client() as client:
-        client.get(f"http://localhost:{server.port}/")
-        client.get(f"http://localhost:{server.port}/", auth=None)
-        client.get(f"http://localhost:{server.port}/", auth=("other", "one"))
-        client.get(f"http://ada@localhost:{server.port}/")
-        client.get(f"http://localhost:{server.port}/", headers={"Authorization": "Bearer x"})
+def test_a_session_that_trusts_the_environment_uses_it(stage: Stage, file: Path) -> None:
+    server = stage.server(answers(*[response()] * 6))
+    with stage.client() as client:
+        client.get(server.url("/", host="localhost"))
+        client.get(server.url("/", host="localhost"), auth=None)
+        client.get(server.url("/", host="localhost"), auth=("other", "one"))
+        client.get(server.url("/", host="ada@localhost"))
+        client.get(server.url("/", host="localhost"), headers={"Authorization": "Bearer x"})
     expected = [basic("me", "here"), "", basic("other", "one"), basic("ada", ""), "Bearer x"]
     assert [seen.header("authorization") for seen in server.requests] == expected
 
 
 @pytest.mark.parametrize("options", [{"trust_env": False}, {"auth": lambda request: (yield request)}])
-def test_a_session_that_does_not_or_has_its_own_leaves_it(
-    world: World, serve: Any, file: Path, options: dict[str, Any]
-) -> None:
-    server = serve(answers(response()))
-    with world.client(**options) as client:
-        client.get(f"http://localhost:{server.port}/")
+def test_a_session_that_does_not_or_has_its_own_leaves_it(stage: Stage, file: Path, options: dict[str, Any]) -> None:
+    server = stage.server(answers(response()))
+    with stage.client(**options) as client:
+        client.get(server.url("/", host="localhost"))
     assert server.requests[0].all("authorization") == []
 
 
-def test_a_broken_file_disturbs_no_session(world: World, serve: Any, file: Path) -> None:
+def test_a_broken_file_disturbs_no_session(stage: Stage, file: Path) -> None:
     file.write_text("machine")
-    server = serve(answers(response()))
-    with world.client() as client:
-        assert client.get(f"http://localhost:{server.port}/").status_code == 200
+    server = stage.server(answers(response()))
+    with stage.client() as client:
+        assert client.get(server.url("/", host="localhost")).status_code == 200
         assert client.session.auth is None
 
 
-def test_a_redirect_to_another_origin_gets_nothing(world: World, serve: Any, file: Path) -> None:
-    inner = serve(answers(response()))
-    outer = serve(answers(response(302, headers=[("Location", f"http://127.0.0.1:{inner.port}/")])))
-    with world.client() as client:
-        client.get(f"http://localhost:{outer.port}/")
+def test_a_redirect_to_another_origin_gets_nothing(stage: Stage, file: Path) -> None:
+    inner = stage.server(answers(response()))
+    outer = stage.server(answers(response(302, headers=[("Location", inner.url("/"))])))
+    with stage.client() as client:
+        client.get(outer.url("/", host="localhost"))
     assert outer.requests[0].header("authorization") == basic("me", "here")
     assert inner.requests[0].all("authorization") == []

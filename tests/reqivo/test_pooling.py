@@ -16,7 +16,7 @@ from reqivo import AsyncSession, Limits, PoolTimeout, RemoteProtocolError, Serve
 from support.certs import Authority
 from support.fixtures import Serve
 from support.messages import response
-from support.scenarios import FOLLOW_UP, Stage, ok, serve_on, until
+from support.scenarios import FOLLOW_UP, PATIENCE, Stage, await_arrival, ok, serve_on, until
 from support.scripted import Peer, Script
 from support.servers import AsgiServer
 from support.world import World
@@ -40,11 +40,11 @@ def answer_then(*more: Callable[[Peer], object]) -> Script:
 
 
 @pytest.mark.parametrize("sent", [ok(b"evil"), b"x", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
-def test_what_nobody_asked_for_is_never_seen(stage: Stage, sent: bytes) -> None:
-    has_sent = threading.Event()
+def test_what_nobody_asked_for_is_never_seen(stage: Stage, codec: str, sent: bytes) -> None:
+    may_send, has_sent = threading.Event(), threading.Event()
 
     def inject(peer: Peer) -> None:
-        peer.sleep(0.02)
+        peer.wait(may_send)
         peer.send(sent)
         has_sent.set()
         serve_on(peer)
@@ -52,19 +52,24 @@ def test_what_nobody_asked_for_is_never_seen(stage: Stage, sent: bytes) -> None:
     server = stage.server([answer_then(inject), serve_on])
     with stage.client() as client:
         assert client.read(client.get(server.url("/"))) == b"first"
-        assert has_sent.wait(5)
+        may_send.set()
+        assert has_sent.wait(PATIENCE)
+        await_arrival(client)
         assert client.read(client.post(server.url("/"), body=b"x")) == FOLLOW_UP
         assert server.connections == 2
         assert client.session.pool.idle == 1
 
 
 @pytest.mark.parametrize("leave", [Peer.fin, Peer.abort_tls, Peer.half_close, Peer.rst])
-def test_an_idle_connection_that_was_closed_is_noticed(stage: Stage, leave: Callable[[Peer], None]) -> None:
-    has_left = threading.Event()
-    server = stage.server([answer_then(leave, lambda peer: has_left.set()), serve_on])
+def test_an_idle_connection_that_was_closed_is_noticed(stage: Stage, codec: str, leave: Callable[[Peer], None]) -> None:
+    may_leave, has_left = threading.Event(), threading.Event()
+    steps = [lambda peer: peer.wait(may_leave), leave, lambda peer: has_left.set()]
+    server = stage.server([answer_then(*steps), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
-        assert has_left.wait(5)
+        may_leave.set()
+        assert has_left.wait(PATIENCE)
+        await_arrival(client)
         assert client.read(client.post(server.url("/"), body=b"x")) == FOLLOW_UP, "not even a POST fails"
         assert server.connections == 2
 
@@ -78,7 +83,7 @@ def leave_unanswered(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, method: str) -> None:
+def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, codec: str, method: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -87,7 +92,7 @@ def test_an_idempotent_request_is_sent_again_once_reused(stage: Stage, method: s
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_another_request_is_never_sent_again(stage: Stage, method: str) -> None:
+def test_another_request_is_never_sent_again(stage: Stage, codec: str, method: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -97,7 +102,7 @@ def test_another_request_is_never_sent_again(stage: Stage, method: str) -> None:
     assert [request.method for request in server.requests] == ["GET", method, "GET"]
 
 
-def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage) -> None:
+def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage, codec: str) -> None:
     server = stage.server([answer_then(leave_unanswered), serve_on])
     with stage.client() as client:
         client.read(client.get(server.url("/")))
@@ -106,14 +111,14 @@ def test_a_body_that_can_be_read_once_is_not_sent_again(stage: Stage) -> None:
     assert len(server.requests) == 2
 
 
-def test_nothing_is_sent_again_over_a_fresh_connection(stage: Stage) -> None:
+def test_nothing_is_sent_again_over_a_fresh_connection(stage: Stage, codec: str) -> None:
     server = stage.server(leave_unanswered)
     with stage.client() as client, pytest.raises(ServerDisconnected):
         client.get(server.url("/"))
     assert len(server.requests) == 1
 
 
-def test_nothing_is_sent_again_once_an_answer_has_begun(stage: Stage) -> None:
+def test_nothing_is_sent_again_once_an_answer_has_begun(stage: Stage, codec: str) -> None:
     def begin(peer: Peer) -> None:
         peer.expect_request()
         peer.send(b"HTTP/1.1 2")
@@ -179,12 +184,12 @@ def test_more_requests_than_connections_queue_in_order(stage: Stage) -> None:
 
 def test_no_connection_becomes_free_in_time(stage: Stage) -> None:
     server = stage.server(serve_on)
-    with stage.client(limits=ONE, timeout=Timeout(timeout=2.0, pool=0.2)) as client:
+    with stage.client(limits=ONE, timeout=Timeout(timeout=60, pool=0.2)) as client:
         with client.stream("GET", server.url("/")):
             began = time.monotonic()
             with pytest.raises(PoolTimeout, match=r"within 0\.2 s") as caught:
                 client.get(server.url("/"))
-            assert 0.19 < time.monotonic() - began < 1.2
+            assert 0.19 < time.monotonic() - began < PATIENCE
             assert caught.value.phase == "pool"
             assert client.session.pool.waiting == 0
         assert client.read(client.get(server.url("/"))) == FOLLOW_UP
@@ -203,7 +208,7 @@ def test_an_idle_connection_makes_room_for_another_origin(stage: Stage) -> None:
 
 def test_two_busy_origins_share_one_connection_fairly(world: World, serve: Serve, no_leaks: None) -> None:
     servers = [serve(serve_on), serve(serve_on)]
-    with world.client(limits=ONE, timeout=Timeout(timeout=5)) as client:
+    with world.client(limits=ONE, timeout=Timeout(timeout=30)) as client:
         urls = [servers[number % 2].url("/") for number in range(60)]
         outcomes = client.together([lambda session, url=url: session.get(url) for url in urls])  # type: ignore[misc]
         assert [outcome.content for outcome in outcomes] == [FOLLOW_UP] * 60
@@ -222,7 +227,7 @@ def test_a_cancelled_task_gives_its_slot_back(serve: Serve, authority: Authority
         }[phase]
         server = serve([stalled, serve_on])
         scheme = "https" if phase == "handshake" else "http"
-        async with AsyncSession(limits=ONE, timeout=2, verify=str(authority.path)) as session:
+        async with AsyncSession(limits=ONE, timeout=30, verify=str(authority.path)) as session:
             holder = await session.get(server.url("/"), stream=True) if phase == "queued" else None
             url = f"{scheme}://127.0.0.1:{server.port}/"
             tasks = [asyncio.ensure_future(session.get(url)) for _ in range(3)]
@@ -245,7 +250,7 @@ def test_a_cancelled_task_gives_its_slot_back(serve: Serve, authority: Authority
 def test_cancelled_at_the_moment_of_being_served(serve: Serve, no_leaks: None) -> None:
     async def main() -> None:
         server = serve(serve_on)
-        async with AsyncSession(limits=ONE, timeout=2) as session:
+        async with AsyncSession(limits=ONE, timeout=30) as session:
             for turns in range(12):  # one after another, the turns of the loop in which it may hit
                 holder = await session.get(server.url("/"), stream=True)
                 task = asyncio.ensure_future(session.get(server.url("/")))
@@ -264,7 +269,7 @@ def test_cancelled_at_the_moment_of_being_served(serve: Serve, no_leaks: None) -
 
 def test_a_thousand_tasks_on_ten_connections(plain_server: AsgiServer, no_leaks: None) -> None:
     async def main() -> None:
-        async with AsyncSession(limits=Limits(max_connections=10), timeout=30) as session:
+        async with AsyncSession(limits=Limits(max_connections=10), timeout=120) as session:
             urls = [plain_server.url(f"/echo/{number}") for number in range(1000)]
             got = await asyncio.gather(*map(session.get, urls))
             assert [response.json()["nonce"] for response in got] == [str(number) for number in range(1000)]
@@ -278,7 +283,7 @@ def test_a_thousand_tasks_on_ten_connections(plain_server: AsgiServer, no_leaks:
 
 def test_close_while_a_hundred_wait(stage: Stage) -> None:
     server = stage.server(serve_on)
-    with stage.client(limits=ONE, timeout=10) as client:
+    with stage.client(limits=ONE, timeout=120) as client:
         holder = client.get(server.url("/"), stream=True)
 
         def close(session: Any) -> Any:
@@ -297,7 +302,7 @@ def test_close_while_a_hundred_wait(stage: Stage) -> None:
         calls: list[Any] = [close, *[lambda session: session.get(server.url("/"))] * 100]
         began = time.monotonic()
         outcomes = client.together(calls)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert [type(outcome) for outcome in outcomes[1:]] == [SessionClosed] * 100
         assert client.read(holder) == FOLLOW_UP, "a response outlives its session"
         assert client.session.pool.counts == (0, 0, 0)
@@ -310,7 +315,7 @@ def test_close_while_a_hundred_wait(stage: Stage) -> None:
 
 def test_a_session_used_in_one_loop_after_another(serve: Serve, authority: Authority, no_leaks: None) -> None:
     server = serve(serve_on, tls=authority.server_context())
-    session = AsyncSession(timeout=2, verify=str(authority.path))
+    session = AsyncSession(timeout=30, verify=str(authority.path))
 
     async def use() -> list[bytes]:
         got = await asyncio.gather(*(session.get(server.url("/")) for _ in range(3)))
@@ -333,7 +338,7 @@ def test_a_response_belongs_to_the_loop_in_which_it_came(
         peer.expect_close()
 
     server = serve([half, serve_on], tls=authority.server_context())
-    session = AsyncSession(timeout=2, verify=str(authority.path))
+    session = AsyncSession(timeout=30, verify=str(authority.path))
 
     async def start() -> Any:
         return await session.get(server.url("/"), stream=True)
@@ -357,7 +362,7 @@ def test_a_response_belongs_to_the_loop_in_which_it_came(
 
 def test_two_loops_at_once(serve: Serve, no_leaks: None) -> None:
     server = serve(lambda peer: serve_on(peer))
-    session = AsyncSession(timeout=5)
+    session = AsyncSession(timeout=30)
     failures: list[BaseException] = []
 
     async def use() -> None:
@@ -372,7 +377,7 @@ def test_two_loops_at_once(serve: Serve, no_leaks: None) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
     assert all(isinstance(error, SessionClosed) for error in failures), failures
 

@@ -24,6 +24,12 @@ def trusted(proxy: Any, authority: Authority) -> Proxy:
     return Proxy.of(proxy.proxy_url, verify=str(authority.path))
 
 
+@pytest.fixture(params=["http-proxy", "https-proxy"])
+def proxy_tls(request: pytest.FixtureRequest, authority: Authority) -> Any:
+    """How the proxy is spoken to."""
+    return authority.server_context() if request.param == "https-proxy" else None
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["http-proxy", "https-proxy"])
 @pytest.mark.parametrize("http2", [False, None], ids=["http11", "any"])
 def test_a_tunnel_is_made_once_and_used_again(
@@ -35,12 +41,6 @@ def test_a_tunnel_is_made_once_and_used_again(
             assert client.json(client.get(tls_server.url(f"/echo/{nonce}")))["nonce"] == nonce
     assert [seen.method for seen in proxy.requests] == ["CONNECT"]
     assert proxy.requests[0].all("proxy-authorization") == [SECRET]
-
-
-@pytest.fixture(params=["http-proxy", "https-proxy"])
-def proxy_tls(request: pytest.FixtureRequest, authority: Authority) -> Any:
-    """How the proxy is spoken to."""
-    return authority.server_context() if request.param == "https-proxy" else None
 
 
 @pytest.mark.parametrize("extra", SURPLUS)
@@ -77,16 +77,23 @@ def test_a_refused_tunnel_is_the_proxys_answer_not_the_origins(
 
 
 @pytest.mark.parametrize("refuse", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n", b"\x05\xff"])
-def test_what_is_no_answer_is_a_proxy_error(world: World, make_proxy: Any, refuse: bytes) -> None:
-    proxy = make_proxy(refuse=refuse)
-    with world.client(proxy=proxy.proxy_url) as client, pytest.raises(ProxyError, match="failed to open a tunnel"):
+def test_what_is_no_answer_is_a_proxy_error(
+    world: World, make_proxy: Any, authority: Authority, proxy_tls: Any, refuse: bytes
+) -> None:
+    proxy = make_proxy(refuse=refuse, tls=proxy_tls)
+    with (
+        world.client(proxy=trusted(proxy, authority)) as client,
+        pytest.raises(ProxyError, match="failed to open a tunnel"),
+    ):
         client.get("https://example.com/")
 
 
 @pytest.mark.parametrize(("timeout", "error"), [((0.05, None), ConnectTimeout), (0.05, TotalTimeout)])
-def test_a_silent_proxy_is_given_up(world: World, make_proxy: Any, timeout: Any, error: Any) -> None:
-    proxy = make_proxy(stall=True)
-    with world.client(proxy=proxy.proxy_url, timeout=timeout) as client:
+def test_a_silent_proxy_is_given_up(
+    world: World, make_proxy: Any, authority: Authority, proxy_tls: Any, timeout: Any, error: Any
+) -> None:
+    proxy = make_proxy(stall=True, tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority), timeout=timeout) as client:
         with pytest.raises((error, ConnectTimeout)):
             client.get("https://example.com/")
         assert client.session.pool.active == 0
@@ -95,55 +102,70 @@ def test_a_silent_proxy_is_given_up(world: World, make_proxy: Any, timeout: Any,
 # -- H2: credentials for a proxy
 
 
-def test_credentials_go_to_the_proxy_alone(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
+def test_credentials_go_to_the_proxy_alone(
+    world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any
+) -> None:
     server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
-    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path)) as client:
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH, tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority), verify=str(authority.path)) as client:
         client.get("https://example.com/")
     assert server.requests[0].all("proxy-authorization") == []
     assert proxy.requests[0].all("authorization") == []
 
 
 def test_the_origins_credentials_are_not_shown_to_the_proxy_of_a_tunnel(
-    world: World, make_proxy: Any, serve: Any, authority: Authority
+    world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any
 ) -> None:
     server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
-    proxy = make_proxy({"example.com": server.address})
-    with world.client(proxy=proxy.proxy_url, verify=str(authority.path), auth=("you", "other")) as client:
+    proxy = make_proxy({"example.com": server.address}, tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority), verify=str(authority.path), auth=("you", "other")) as client:
         client.get("https://example.com/", headers={"Cookie": "a=b", "X-Key": "k"})
     names = {name.lower() for name, _ in proxy.requests[0].headers}
     assert names.isdisjoint({"authorization", "cookie", "x-key"})
 
 
-def test_a_forwarded_request_is_in_absolute_form_with_credentials(world: World, make_proxy: Any, serve: Any) -> None:
+def test_a_forwarded_request_is_in_absolute_form_with_credentials(
+    world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any
+) -> None:
     server = serve(answers(response(200, b"ok")))
-    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
-    with world.client(proxy=proxy.proxy_url) as client:
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH, tls=proxy_tls)
+    with world.client(proxy=trusted(proxy, authority)) as client:
         assert client.read(client.get("http://example.com/a?b=c")) == b"ok"
     seen = proxy.requests[0]
     assert (seen.method, seen.target, seen.header("host")) == ("GET", "http://example.com/a?b=c", "example.com")
     assert seen.all("proxy-authorization") == [SECRET]
 
 
-def test_a_redirect_that_leaves_the_proxy_leaves_its_credentials(world: World, make_proxy: Any, serve: Any) -> None:
-    direct = serve(answers(response(200, b"direct")))
-    location = f"http://localhost:{direct.port}/"
-    server = serve(answers(response(302, headers=[("Location", location)])))
-    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
-    with world.client(proxies={"http": proxy.proxy_url, "no_proxy": "localhost"}) as client:
-        assert client.read(client.get("http://example.com/")) == b"direct"
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_redirect_that_leaves_the_proxy_leaves_its_credentials(
+    world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any, scheme: str
+) -> None:
+    tls = authority.server_context("example.com", "localhost") if scheme == "https" else None
+    direct = serve(answers(response(200, b"direct")), tls=tls)
+    server = serve(answers(response(302, headers=[("Location", direct.url("/", host="localhost"))])), tls=tls)
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH, tls=proxy_tls)
+    proxies = {"all": trusted(proxy, authority), "no_proxy": "localhost"}
+    with world.client(proxies=proxies, verify=str(authority.path)) as client:
+        assert client.read(client.get(f"{scheme}://example.com/")) == b"direct"
     assert direct.requests[0].all("proxy-authorization") == []
     assert len(proxy.requests) == 1
 
 
-def test_a_redirect_to_another_proxy_takes_its_own_credentials(world: World, make_proxy: Any, serve: Any) -> None:
-    last = serve(answers(response(200, b"last")))
-    first = serve(answers(response(302, headers=[("Location", "http://other.example/")])))
-    one = make_proxy({"example.com": first.address}, auth=AUTH)
-    two = make_proxy({"other.example": last.address}, auth=("two", "2"))
-    proxies = {"http://example.com": one.proxy_url, "http://other.example": two.proxy_url}
-    with world.client(proxies=proxies) as client:
-        assert client.read(client.get("http://example.com/")) == b"last"
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_redirect_to_another_proxy_takes_its_own_credentials(
+    world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any, scheme: str
+) -> None:
+    tls = authority.server_context("example.com", "other.example") if scheme == "https" else None
+    last = serve(answers(response(200, b"last")), tls=tls)
+    first = serve(answers(response(302, headers=[("Location", f"{scheme}://other.example/")])), tls=tls)
+    one = make_proxy({"example.com": first.address}, auth=AUTH, tls=proxy_tls)
+    two = make_proxy({"other.example": last.address}, auth=("two", "2"), tls=proxy_tls)
+    proxies = {
+        f"{scheme}://example.com": trusted(one, authority),
+        f"{scheme}://other.example": trusted(two, authority),
+    }
+    with world.client(proxies=proxies, verify=str(authority.path)) as client:
+        assert client.read(client.get(f"{scheme}://example.com/")) == b"last"
     assert one.requests[0].all("proxy-authorization") == [SECRET]
     assert two.requests[0].all("proxy-authorization") == ["Basic dHdvOjI="]
 
@@ -160,21 +182,25 @@ def test_credentials_appear_in_no_text(world: World, make_proxy: Any) -> None:
 
 
 def test_other_credentials_need_another_tunnel(
-    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority
+    world: World, make_proxy: Any, tls_server: AsgiServer, authority: Authority, proxy_tls: Any
 ) -> None:
-    proxy = make_proxy()
+    proxy = make_proxy(tls=proxy_tls)
     with world.client(verify=str(authority.path)) as client:
         for userinfo in ("a:b@", "a:b@", "a:c@", "", ""):
-            url = f"http://{userinfo}127.0.0.1:{proxy.port}"
+            url = Proxy.of(f"{proxy.scheme}://{userinfo}127.0.0.1:{proxy.port}", verify=str(authority.path))
             assert client.get(tls_server.url("/echo/1"), proxy=url).status_code == 200
     assert len(proxy.tunnels) == 3
 
 
-def test_a_proxy_given_for_one_request_serves_no_other(world: World, make_proxy: Any, plain_server: AsgiServer) -> None:
-    proxy = make_proxy()
-    with world.client() as client:
-        for options in ({"proxy": proxy.proxy_url}, {}, {"proxy": None}):
-            assert client.get(plain_server.url("/echo/1"), **options).status_code == 200
+@pytest.mark.parametrize("scheme", ["plain", "tls"])
+def test_a_proxy_given_for_one_request_serves_no_other(
+    world: World, make_proxy: Any, authority: Authority, proxy_tls: Any, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    server: AsgiServer = request.getfixturevalue(f"{scheme}_server")
+    proxy = make_proxy(tls=proxy_tls)
+    with world.client(verify=str(authority.path)) as client:
+        for options in ({"proxy": trusted(proxy, authority)}, {}, {"proxy": None}):
+            assert client.get(server.url("/echo/1"), **options).status_code == 200
     assert len(proxy.requests) == 1
 
 
@@ -232,10 +258,10 @@ def test_a_client_certificate_is_shown_to_whom_it_is_meant_for(world: World, ser
     assert [certificate is not None for certificate in shown] == [False, True]
 
 
-def test_what_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authority: Authority) -> None:
+def test_what_a_proxy_is_told(world: World, make_proxy: Any, serve: Any, authority: Authority, proxy_tls: Any) -> None:
     server = serve(answers(response(200, b"ok")), tls=authority.server_context("example.com"))
-    proxy = make_proxy({"example.com": server.address}, auth=AUTH)
-    described = Proxy.of(proxy.proxy_url, headers={"X-Tenant": "t"})
+    proxy = make_proxy({"example.com": server.address}, auth=AUTH, tls=proxy_tls)
+    described = Proxy.of(proxy.proxy_url, verify=str(authority.path), headers={"X-Tenant": "t"})
     assert "s3cr3t" not in repr(described)
     with world.client(proxy=described, verify=str(authority.path)) as client:
         assert client.get("https://example.com/").status_code == 200
@@ -265,7 +291,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    "variable", ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+)
 @pytest.mark.parametrize(
     ("exceptions", "is_proxied"),
     [
@@ -274,7 +302,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (".example.com", False),
         ("*.EXAMPLE.com", False),
         ("le.com", True),
-        ("other, example.com:80", False),
+        ("other, example.com:{port}", False),
         ("example.com:81", True),
         ("*", False),
     ],
@@ -283,20 +311,25 @@ def test_the_environment_says_which_proxy(
     world: World,
     make_proxy: Any,
     plain_server: AsgiServer,
+    tls_server: AsgiServer,
     environment: pytest.MonkeyPatch,
     variable: str,
     exceptions: str,
     is_proxied: bool,
 ) -> None:  # H5
-    proxy = make_proxy({"www.example.com": plain_server.address}, auth=AUTH)
+    scheme, port, server = "http", 80, plain_server
+    if variable.lower() == "https_proxy":
+        scheme, port, server = "https", 443, tls_server
+    proxy = make_proxy({"www.example.com": server.address}, auth=AUTH)
     environment.setenv(variable, proxy.proxy_url)
-    environment.setenv("NO_PROXY", exceptions)
-    with world.client(resolve={"www.example.com": plain_server.address}) as client:
-        assert client.get("http://www.example.com/echo/1").status_code == 200
+    environment.setenv("NO_PROXY", exceptions.format(port=port))
+    url, options = f"{scheme}://www.example.com/echo/1", {"resolve": {"www.example.com": server.address}}
+    with world.client(verify=False, **options) as client:
+        assert client.get(url).status_code == 200
         assert len(proxy.requests) == is_proxied
-        assert client.get("http://www.example.com/echo/1", proxy=None).status_code == 200
-    with world.client(resolve={"www.example.com": plain_server.address}, trust_env=False) as client:
-        assert client.get("http://www.example.com/echo/1").status_code == 200
+        assert client.get(url, proxy=None).status_code == 200
+    with world.client(verify=False, trust_env=False, **options) as client:
+        assert client.get(url).status_code == 200
     assert len(proxy.requests) == is_proxied
 
 

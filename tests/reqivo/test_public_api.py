@@ -195,3 +195,9 @@ def test_a_blocking_session_without_tls_needs_no_event_loop_and_no_tls() -> None
     assert "reqivo_http11" in loaded
     unwanted = {"asyncio", "ssl", "trio", "argparse", "brotli", "socksio", "reqivo_core.testing", "reqivo.socks"}
     assert loaded & unwanted == set()
+
+
+def test_names_of_the_earlier_api_are_those_of_today() -> None:
+    from reqivo.utils import timing
+
+    assert timing.Timeout is reqivo.Timeout

@@ -12,6 +12,7 @@ import pytest
 from reqivo import CookieJar, InvalidURL, Session
 from reqivo.public_suffixes import is_public_suffix
 from reqivo_core import URL
+from support.certs import Authority
 from support.http_state import CASES, DAY, RESULT, SOURCE
 from support.messages import response
 from support.public_suffixes import PUBLIC, REGISTRABLE, UNLISTED, WITH_A_DOT
@@ -109,6 +110,21 @@ def test_what_was_saved_stays_with_its_host() -> None:
     assert again.header_for(URL("https://sub.www.example.com/")) is None
     kept.set("c", "d", domain="co.uk")
     assert kept.header_for(URL("https://example.co.uk/")) is None
+
+
+def test_what_is_secure_stays_so(world: World, serve: Any, authority: Authority) -> None:  # D8
+    """A Secure cookie is neither sent nor set nor shadowed in plain text, and prefixes mean something."""
+    secure = [("Set-Cookie", "id=1; Secure"), ("Set-Cookie", "__Host-id=1; Secure; Path=/"), ("Set-Cookie", "open=1")]
+    evil = [("Set-Cookie", line) for line in ("id=2", "evil=2; Secure", "__Host-id=2; Path=/", "__Secure-x=2")]
+    tls = serve(
+        answers(response(200, b"", secure), response(), response()), tls=authority.server_context("example.com")
+    )
+    plain = serve(answers(response(200, b"", evil), response()))
+    with world.client(resolve={"*": "127.0.0.1"}, verify=str(authority.path)) as client:
+        for server in (tls, plain, plain, tls):
+            client.get(server.url("/", host="example.com"))
+    assert [seen.header("cookie") for seen in plain.requests] == ["open=1"] * 2
+    assert tls.requests[1].header("cookie") == "id=1; __Host-id=1; open=1"
 
 
 def test_sessions_know_the_list(world: World, serve: Any) -> None:

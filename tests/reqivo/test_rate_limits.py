@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from typing import Any
 
@@ -23,6 +24,7 @@ from reqivo.rate_limits import _MAX_HOSTS, _Gate, _Ticket
 from reqivo_core import WaitFor
 from support.flows import play, reply
 from support.messages import response
+from support.processes import run_in_child
 from support.scripted import Peer, ScriptedServer, answers
 from support.world import World
 
@@ -97,10 +99,10 @@ def test_rates_that_cannot_be_are_refused(rate: float, burst: int | None) -> Non
 
 def test_a_session_keeps_to_the_rate(world: World, serve: Any) -> None:
     server = serve(answers(*[response(200, b"x")] * 3))
-    with world.client(plugins=[RateLimiter(1, burst=2)]) as client:
+    with world.client(plugins=[RateLimiter(0.001, burst=2)]) as client:
         assert [client.get(server.url("/")).status_code for _ in range(2)] == [200, 200]
-        with pytest.raises(TotalTimeout):  # at once: the third would have to wait for a second
-            client.get(server.url("/"), timeout=0.3)
+        with pytest.raises(TotalTimeout):  # at once: the third would have to wait for a quarter of an hour
+            client.get(server.url("/"), timeout=60)
     assert len(server.requests) == 2
 
 
@@ -283,7 +285,7 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
     import asyncio
 
     server = serve(answers(*[response(200, b"x" * 10)] * 3))
-    limit = ConcurrencyLimit(1, max_wait=5)
+    limit = ConcurrencyLimit(1, max_wait=60)
 
     async def other() -> int:
         async with AsyncSession(plugins=[limit]) as session:
@@ -299,5 +301,22 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
                 break
             thread.join(0.005)
         held.close()  # wakes a task of another thread's loop
-        thread.join(5)
+        thread.join(60)
     assert results == [200]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("per_host", [False, True])
+def test_a_forked_child_has_all_slots_to_itself(per_host: bool) -> None:
+    limit = ConcurrencyLimit(1, per_host=per_host)
+    inside, waiting = limit(get()), limit(get())
+    assert isinstance(next(inside), Request)
+    assert isinstance(next(waiting), WaitFor)
+
+    def try_it() -> None:
+        first, second = limit(get()), limit(get())
+        assert isinstance(next(first), Request)
+        assert isinstance(next(second), WaitFor)
+
+    run_in_child(try_it)
+    assert isinstance(next(limit(get())), WaitFor), "in the parent nothing has changed"

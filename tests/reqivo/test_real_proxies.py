@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,24 +12,12 @@ import pytest
 import reqivo
 from reqivo import ConnectError, Proxy, ProxyError
 from support.certs import Authority
+from support.programs import free_ports, running
 from support.servers import AsgiServer
 from support.world import World
 
 pytest.importorskip("pproxy")
 KINDS = ["http", "https", "socks5", "socks5h"]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +30,8 @@ def ports(authority: Authority) -> Iterator[dict[str, int]]:
     command += ["--ssl", f"{certificate.path},{certificate.key}"]
     for kind, port in ports.items():
         command += ["-l", f"{spoken[kind]}://127.0.0.1:{port}#me:secret"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        for _ in range(400):
-            if process.poll() is not None or all(map(listens, ports.values())):
-                break
-            time.sleep(0.05)  # the program has no other way to say that it listens
+    with running(command, [*ports.values()]):
         yield {**ports, "socks5h": ports["socks5"]}
-        process.terminate()
 
 
 @pytest.fixture(params=KINDS)
@@ -61,7 +42,7 @@ def proxy(request: pytest.FixtureRequest, ports: dict[str, int]) -> str:
 
 @pytest.fixture
 def options(authority: Authority, proxy: str) -> dict[str, Any]:
-    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 10}
+    return {"proxy": Proxy.of(proxy, verify=str(authority.path)), "verify": str(authority.path), "timeout": 30}
 
 
 def test_plain_text(world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None) -> None:
@@ -121,8 +102,9 @@ def test_nobody_there(
     world: World, plain_server: AsgiServer, options: dict[str, Any], no_leaks: None, scheme: str
 ) -> None:
     """A proxy that finds nobody hangs up, before it has answered or after: the origin is never taken to have."""
-    (port,) = free_ports(1)
-    with world.client(**options) as client:
+    with socket.socket() as nobody, world.client(**options) as client:
+        nobody.bind(("127.0.0.1", 0))  # nor may anybody else listen there
+        port = nobody.getsockname()[1]
         with pytest.raises((ConnectError, reqivo.TlsError, reqivo.ServerDisconnected)):
             client.get(f"{scheme}://127.0.0.1:{port}/")
         assert client.session.pool.active == 0

@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest) -> AsgiServer:
 
 @pytest.fixture
 def client(world: World, authority: Authority) -> Iterator[Client]:
-    with world.client(verify=str(authority.path), timeout=10, http2=False) as made:
+    with world.client(verify=str(authority.path), timeout=30, http2=False) as made:
         yield made
 
 
@@ -231,7 +231,7 @@ def test_aiohttp_upgrades(aiohttp_server: AiohttpServer, client: Client) -> None
 
 
 def test_module_functions(httpbin_server: HttpbinServer) -> None:
-    got = reqivo.post(httpbin_server.url("/post"), json={"a": 1}, timeout=10)
+    got = reqivo.post(httpbin_server.url("/post"), json={"a": 1}, timeout=30)
     assert got.json()["json"] == {"a": 1}
-    with reqivo.stream("GET", httpbin_server.url("/bytes/100000"), timeout=10) as streamed:
+    with reqivo.stream("GET", httpbin_server.url("/bytes/100000"), timeout=30) as streamed:
         assert len(b"".join(streamed.iter_bytes())) == 100000

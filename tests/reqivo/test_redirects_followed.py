@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from reqivo import RedirectLoopError, TooManyRedirects, UnsafeRedirect
+from reqivo import RedirectLoopError, ServerDisconnected, TooManyRedirects, UnsafeRedirect
 from support.messages import Request, response
 from support.scenarios import FOLLOW_UP, Stage, head
 from support.scripted import Peer
@@ -121,3 +123,23 @@ def test_an_endless_redirect_body_is_left_alone(stage: Stage) -> None:  # D5
     with stage.client() as client:
         assert client.read(client.get(server.url("/"))) == FOLLOW_UP
     assert server.connections == 2
+
+
+def through(request: Any) -> Any:
+    return (yield request)
+
+
+@pytest.mark.parametrize("auth", [None, through])
+def test_an_error_names_the_request_of_its_own_hop(stage: Stage, auth: Any) -> None:
+    def leave_at_last(peer: Peer) -> None:
+        if peer.expect_request().target == "/first":
+            peer.send(response(302, b"", [("Location", "/second")]))
+            peer.expect_request()
+
+    server = stage.server(leave_at_last)
+    with stage.client() as client:
+        with pytest.raises(ServerDisconnected) as caught:
+            client.post(server.url("/first"), body=iter([b"x"]), auth=auth)
+        assert caught.value.request is not None
+        assert caught.value.request.url.path == "/second"
+        assert client.session.pool.active == 0

@@ -27,6 +27,7 @@ from reqivo import (
 )
 from reqivo.curl import curl_command
 from support.messages import response
+from support.scenarios import Stage
 from support.scripted import Peer, answers
 from support.world import World
 
@@ -69,6 +70,9 @@ FAILURES: dict[str, Callable[[Peer], Any]] = {
     "cut": cut,
     "garbage": answers(b"garbage\r\n\r\n"),
     "status": answers(response(500, b"broken")),
+    "echo": lambda peer: peer.respond(500, str(peer.expect_request().headers).encode()),
+    "echo of a value": answers(response(500, f'{{"a": "{SECRET}"}}'.encode())),
+    "reason": answers(f"HTTP/1.1 500 no {SECRET} here\r\nContent-Length: 0\r\n\r\n".encode()),
     "unsafe": answers(response(302, headers=[("Location", "file:///etc/passwd")])),
     "loop": lambda peer: [
         (peer.expect_request(), peer.send(response(302, headers=[("Location", "/")]))) for _ in range(50)
@@ -78,17 +82,17 @@ FAILURES: dict[str, Callable[[Peer], Any]] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_tells_a_secret(world: World, serve: Any, failure: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_failure_tells_a_secret(stage: Stage, codec: str, failure: str, caplog: pytest.LogCaptureFixture) -> None:
     ear = Ear()
-    server = serve(FAILURES[failure])
-    url = server.url("/").replace("http://", f"http://user:{SECRET}@")
+    server = stage.server(FAILURES[failure])
+    url = server.url("/").replace("://", f"://user:{SECRET}@")
     with (
         caplog.at_level(logging.DEBUG),
-        world.client(plugins=[ear], headers=AUTHORIZED, raise_for_status=True) as client,
+        stage.client(plugins=[ear], headers=AUTHORIZED, raise_for_status=True) as client,
     ):
         client.session.cookies.set("jar", SECRET, domain="127.0.0.1")
         with pytest.raises(RequestError) as caught:
-            client.read(client.get(url, timeout=5))
+            client.read(client.get(url))
         shown = [told(caught.value), repr(client.session), repr(client.session.pool), repr(client.session.cookies)]
     assert str(caught.value).startswith(f"GET {server.url('/')}: ")
     assert caught.value.request is not None
@@ -120,7 +124,7 @@ def test_no_proxy_failure_tells_a_secret(world: World, scheme: str) -> None:
         lambda: Request("GET", "http://a/", headers={"Authorization": SECRET, "Proxy-Authorization": SECRET}).headers,
         lambda: Session(auth=("user", SECRET), proxy=f"http://user:{SECRET}@a/"),
         lambda: Reqivo(base_url=f"https://user:{SECRET}@a/").bearer_token(SECRET),
-        lambda: Session(cert=("cert.pem", "key.pem", SECRET))._route,
+        lambda: Session(cert=(__file__, __file__, SECRET))._route,
         lambda: Session(proxy=f"http://user:{SECRET}@a/")._plan.router.select_proxy(None),  # type: ignore[misc, arg-type]  # the session's one proxy
     ],
 )
@@ -158,10 +162,10 @@ def test_what_cannot_be_sent_is_not_shown(world: World, options: dict[str, Any])
 
 
 @pytest.mark.parametrize("poison", [b"\x1b[31m", b"\x00", b"\r", "\u202e".encode(), b"A" * 5000])
-def test_octets_of_servers_are_escaped_and_cut(world: World, serve: Any, poison: bytes) -> None:
+def test_octets_of_servers_are_escaped_and_cut(stage: Stage, codec: str, poison: bytes) -> None:
     servers = [answers(b"HTTP/1.1 " + poison + b"\r\n\r\n"), answers(response(500, poison, reason="Bad"))]
-    server = serve(servers)
-    with world.client(raise_for_status=True) as client:
+    server = stage.server(servers)
+    with stage.client(raise_for_status=True) as client:
         for _ in servers:
             with pytest.raises(RequestError) as caught:
                 client.read(client.get(server.url("/")))
@@ -189,17 +193,19 @@ TRIED: dict[type[RequestError], tuple[Callable[[Peer], Any], dict[str, Any]]] = 
     reqivo.TlsError: (lambda peer: (peer.receive(), peer.send(b"no TLS")), {"scheme": "https"}),
     reqivo.ProxyError: (FAILURES["disconnected"], {"proxy": "http://127.0.0.1:1"}),
     reqivo.UnsupportedProtocol: (FAILURES["status"], {"scheme": "gopher"}),
-    reqivo.DNSError: (FAILURES["status"], {"host": "no-such-host.invalid"}),
+    reqivo.DNSError: (FAILURES["status"], {"host": "nowhere.test"}),
 }
 
 
 @pytest.mark.parametrize("kind", TRIED, ids=lambda kind: kind.__name__)
-def test_every_error_says_what_was_tried(world: World, serve: Any, kind: type[RequestError]) -> None:
+def test_every_error_says_what_was_tried(stage: Stage, kind: type[RequestError]) -> None:
     script, options = TRIED[kind]
-    server = serve(script)
+    server = stage.serve(script) if "scheme" in options else stage.server(script)
     options = {"body": b"x", **options}
     url = server.url("/a?b=c", host=options.pop("host", None), scheme=options.pop("scheme", None))
-    with world.client(raise_for_status=True, trust_env=False) as client:
+    # A name with a space in it is one that no system asks anybody for.
+    resolve = {"nowhere.test": "no such host.test"}
+    with stage.client(raise_for_status=True, trust_env=False, resolve=resolve) as client:
         expected: Any = (kind, reqivo.ConnectError) if kind is reqivo.ProxyError else kind
         with pytest.raises(expected) as caught:
             client.read(client.put(url, **options))

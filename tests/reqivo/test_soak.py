@@ -149,7 +149,7 @@ def test_tasks_on_a_bad_network(serve: Serve, make_toxic: MakeToxic, no_leaks: N
             assert (session.pool.active, session.pool.waiting) == (0, 0)
 
     asyncio.run(main())
-    assert counts["good"] > 300, counts
+    assert counts["good"] > 50, counts
     assert len(counts) >= 4, counts
 
 
@@ -191,11 +191,11 @@ def test_threads_on_a_bad_network(serve: Serve, make_toxic: MakeToxic, no_leaks:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         assert not surprises
         assert not any(thread.is_alive() for thread in threads)
         assert (session.pool.active, session.pool.waiting) == (0, 0)
-    assert counts["good"] > 150, counts
+    assert counts["good"] > 25, counts
     assert len(counts) >= 4, counts
 
 
@@ -220,6 +220,6 @@ def test_two_threads_at_one_response_never_hang(stage: Stage, stream: bool) -> N
         reader.start()
         server.wait_for_requests(1)
         response.close()
-        reader.join(5)
+        reader.join(60)
         assert not reader.is_alive()
         assert isinstance(outcomes[0], reqivo.ReqivoError), outcomes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from reqivo.socks import open_socks_tunnel
 from reqivo_core import Origin
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.timeouts import Deadline
+from support.certs import Authority
 from support.messages import response
 from support.scripted import answers
 from support.servers import AsgiServer
@@ -25,29 +27,45 @@ def url_of(proxy: SocksServer, scheme: str = "socks5h", userinfo: str = "") -> s
     return f"{scheme}://{userinfo}127.0.0.1:{proxy.port}"
 
 
-def test_names_are_resolved_by_the_proxy(world: World, serve: Any) -> None:
-    server = serve(answers(HELLO))
-    with SocksServer({"example.com": server.address}) as proxy, world.client(proxy=url_of(proxy)) as client:
-        assert client.read(client.get("http://example.com/x")) == b"hello"
-    assert proxy.targets == [("name", "example.com:80")]
+@pytest.fixture(params=["http", "https"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    """How the origin is spoken to, through the tunnel."""
+    spoken: str = request.param
+    return spoken
+
+
+@pytest.fixture
+def tls(scheme: str, authority: Authority) -> ssl.SSLContext | None:
+    """The origin's context."""
+    return authority.server_context("example.com", "127.0.0.1", "::1") if scheme == "https" else None
+
+
+def test_names_are_resolved_by_the_proxy(world: World, serve: Any, authority: Authority, scheme: str, tls: Any) -> None:
+    server = serve(answers(HELLO), tls=tls)
+    with (
+        SocksServer({"example.com": server.address}) as proxy,
+        world.client(proxy=url_of(proxy), verify=str(authority.path)) as client,
+    ):
+        assert client.read(client.get(f"{scheme}://example.com/x")) == b"hello"
+    assert proxy.targets == [("name", f"example.com:{443 if tls else 80}")]
     assert (server.requests[0].target, server.requests[0].header("host")) == ("/x", "example.com")
 
 
-def test_names_are_resolved_here(world: World, serve: Any) -> None:
-    server = serve(answers(HELLO))
-    with (
-        SocksServer() as proxy,
-        world.client(proxy=url_of(proxy, "socks5"), resolve={"example.com": "127.0.0.1"}) as client,
-    ):
-        assert client.read(client.get(f"http://example.com:{server.port}/")) == b"hello"
+def test_names_are_resolved_here(world: World, serve: Any, authority: Authority, tls: Any) -> None:
+    server = serve(answers(HELLO), tls=tls)
+    options = {"resolve": {"example.com": "127.0.0.1"}, "verify": str(authority.path)}
+    with SocksServer() as proxy, world.client(proxy=url_of(proxy, "socks5"), **options) as client:
+        assert client.read(client.get(server.url("/", host="example.com"))) == b"hello"
     assert proxy.targets == [("IPv4", f"127.0.0.1:{server.port}")]
 
 
 @pytest.mark.parametrize(("host", "kind"), [("127.0.0.1", "IPv4"), ("[::1]", "IPv6")])
-def test_addresses_are_sent_as_such(world: World, serve: Any, host: str, kind: str) -> None:
-    server = serve(answers(HELLO), host=host.strip("[]"))
-    with SocksServer() as proxy, world.client(proxy=url_of(proxy)) as client:
-        assert client.read(client.get(f"http://{host}:{server.port}/")) == b"hello"
+def test_addresses_are_sent_as_such(
+    world: World, serve: Any, authority: Authority, tls: Any, host: str, kind: str
+) -> None:
+    server = serve(answers(HELLO), host=host.strip("[]"), tls=tls)
+    with SocksServer() as proxy, world.client(proxy=url_of(proxy), verify=str(authority.path)) as client:
+        assert client.read(client.get(server.url("/", host=host))) == b"hello"
     assert [target[0] for target in proxy.targets] == [kind]
 
 
@@ -58,14 +76,16 @@ def test_tls_goes_through(world: World, tls_server: AsgiServer, authority: Any) 
     assert proxy.connections == 1
 
 
-def test_user_name_and_password_are_shown_to_the_proxy_alone(world: World, serve: Any) -> None:
-    server = serve(answers(HELLO))
+def test_user_name_and_password_are_shown_to_the_proxy_alone(
+    world: World, serve: Any, authority: Authority, scheme: str, tls: Any
+) -> None:
+    server = serve(answers(HELLO), tls=tls)
     auth = ("me", "s3cr3t%")
     with (
         SocksServer({"example.com": server.address}, auth=auth) as proxy,
-        world.client(proxy=url_of(proxy, userinfo="me:s3cr3t%25@")) as client,
+        world.client(proxy=url_of(proxy, userinfo="me:s3cr3t%25@"), verify=str(authority.path)) as client,
     ):
-        assert client.get("http://example.com/").status_code == 200
+        assert client.get(f"{scheme}://example.com/").status_code == 200
     assert proxy.credentials == [auth]
     assert {name.lower() for name, _ in server.requests[0].headers}.isdisjoint({"authorization", "proxy-authorization"})
 
@@ -90,7 +110,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_proxy_that_refuses_or_breaks_the_rules(world: World, serve: Any, name: str) -> None:
+def test_a_proxy_that_refuses_or_breaks_the_rules(world: World, serve: Any, scheme: str, name: str) -> None:
     options, userinfo, message = REFUSALS[name]
     server = serve(lambda peer: peer.expect_close())
     with (
@@ -98,7 +118,7 @@ def test_a_proxy_that_refuses_or_breaks_the_rules(world: World, serve: Any, name
         world.client(proxy=url_of(proxy, userinfo=userinfo)) as client,
     ):
         with pytest.raises(ProxyError, match=message) as caught:
-            client.get("http://example.com/")
+            client.get(f"{scheme}://example.com/")
         assert (caught.value.phase, client.session.pool.active) == ("proxy", 0)
         assert "s3cr3t" not in f"{caught.value!r} {caught.value} {client.session!r}"
 
@@ -144,11 +164,13 @@ def test_a_silent_proxy_is_given_up(world: World, timeout: Any, error: Any) -> N
         assert client.session.pool.active == 0
 
 
-def test_other_credentials_need_another_tunnel(world: World, serve: Any) -> None:
-    server = serve(answers(*[HELLO] * 3))
-    with SocksServer({"example.com": server.address}) as proxy, world.client() as client:
+def test_other_credentials_need_another_tunnel(
+    world: World, serve: Any, authority: Authority, scheme: str, tls: Any
+) -> None:
+    server = serve(answers(*[HELLO] * 3), tls=tls)
+    with SocksServer({"example.com": server.address}) as proxy, world.client(verify=str(authority.path)) as client:
         for userinfo in ("a:b@", "a:b@", "a:c@", ""):
-            client.get("http://example.com/", proxy=url_of(proxy, userinfo=userinfo))
+            client.get(f"{scheme}://example.com/", proxy=url_of(proxy, userinfo=userinfo))
     assert proxy.connections == 3
 
 

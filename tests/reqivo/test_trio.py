@@ -43,8 +43,8 @@ def run(main: Callable[[AsyncSession], Awaitable[None]], **options: Any) -> None
     """Do something with a session in trio; nothing may be left of its connections' use."""
 
     async def body() -> None:
-        async with AsyncSession(runtime=TrioRuntime(), timeout=options.pop("timeout", 10), **options) as session:
-            with trio.fail_after(20):
+        async with AsyncSession(runtime=TrioRuntime(), timeout=options.pop("timeout", 50), **options) as session:
+            with trio.fail_after(60):
                 await main(session)
             assert session.pool.active == session.pool.waiting == 0
 
@@ -138,7 +138,7 @@ def test_time_limits_and_cancellations(serve: Any) -> None:
 
     async def main(session: AsyncSession) -> None:
         with pytest.raises(ReadTimeout, match=r"GET http://127\.0\.0\.1:\d+/: "):
-            await session.get(server.url("/"), timeout=Timeout(timeout=5, read=0.05))
+            await session.get(server.url("/"), timeout=Timeout(timeout=50, read=0.05))
         with pytest.raises(TotalTimeout):
             await session.get(server.url("/"), timeout=0.05)
         with trio.move_on_after(0.05) as scope:

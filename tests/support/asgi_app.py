@@ -30,7 +30,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import sys
 import zlib
+from array import array
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -44,8 +46,10 @@ _PIECE = 65536
 
 def pattern(length: int, start: int = 0) -> bytes:
     """Return ``length`` bytes of the sequence ``/bytes/<n>`` serves; any slice is recognisable."""
-    words = range(start // 4, (start + length) // 4 + 1)
-    block = b"".join(word.to_bytes(4, "big") for word in words)
+    words = array("I", range(start // 4, (start + length) // 4 + 1))
+    if sys.byteorder == "little":
+        words.byteswap()
+    block = words.tobytes()
     return block[start % 4 : start % 4 + length]
 
 

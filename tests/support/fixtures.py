@@ -23,6 +23,8 @@ from .world import World
 
 Serve: TypeAlias = Callable[..., ScriptedServer]
 """``serve(script_or_scripts, **options)``: a started :class:`ScriptedServer`."""
+Secured: TypeAlias = Callable[[Script], tuple[ScriptedServer, str]]
+"""``secured(script)``: a server, and what a session has to trust in order to speak to it."""
 MakeProxy: TypeAlias = Callable[..., ProxyServer]
 MakeToxic: TypeAlias = Callable[..., ToxicProxy]
 
@@ -78,6 +80,13 @@ def serve() -> Iterator[Serve]:
             return stack.enter_context(ScriptedServer(scripts, **options))
 
         yield make
+
+
+@pytest.fixture(params=["plain", "tls"])
+def secured(request: pytest.FixtureRequest, serve: Serve, authority: Authority) -> Secured:
+    """A maker of servers, in plain text and in TLS, for tests of a single world."""
+    context = authority.server_context() if request.param == "tls" else None
+    return lambda script: (serve(script, tls=context), str(authority.path))
 
 
 @pytest.fixture

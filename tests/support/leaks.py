@@ -2,7 +2,8 @@
 
 ``with leak_check(): …`` looks at descriptors and threads, ``async with leak_check(): …`` at the
 running loop's tasks as well. Sockets and threads of the test servers do not count. What is still
-there is given two seconds to go, since a peer's FIN and a thread's end take a moment to arrive.
+there is given ten seconds to go, since a peer's FIN and a thread's end take a moment to arrive, and
+longer on a busy machine.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ class leak_check:
 
     Args:
         settle: Seconds that what is left has to go.
-        collect: Let the garbage collector help, half-way through. Without, things must go when
-            their last reference does.
+        collect: Let the garbage collector help, after a second or half the time. Without, things
+            must go when their last reference does.
 
     Raises:
         LeakError: on leaving, unless the body itself raised.
     """
 
-    def __init__(self, settle: float = 2.0, *, collect: bool = True) -> None:
+    def __init__(self, settle: float = 10.0, *, collect: bool = True) -> None:
         self.settle = settle
         self.collect = collect
         self._before = Snapshot({})
@@ -107,7 +108,7 @@ class leak_check:
             if waited >= self.settle:
                 listing = "\n  ".join(sorted(left))
                 raise LeakError(f"left behind, {waited:.1f} s after the end:\n  {listing}")
-            if not collected and waited >= self.settle / 2:
+            if not collected and waited >= min(1.0, self.settle / 2):
                 collected = True
                 gc.collect()
             yield 0.005

@@ -15,7 +15,7 @@ from . import ownership
 
 _T = TypeVar("_T")
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds a start, a stop or a call into the loop may take before it counts as hung."""
 
 

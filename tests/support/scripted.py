@@ -19,10 +19,13 @@ a failed assertion for one, is raised when the server's ``with`` block is left.
 
 from __future__ import annotations
 
+import fcntl
 import random
 import socket
 import ssl
 import struct
+import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -113,6 +116,18 @@ class Peer:
         for start in range(0, len(data), size):
             self._end.sendall(data[start : start + size])
             self.sleep(interval)
+
+    def wait_until_taken(self) -> None:
+        """Return once the client's system has acknowledged all that was sent: no reset can take it back then.
+
+        Raises:
+            TimeoutError: it has not within the server's time-out.
+        """
+        left = self.server.timeout
+        while int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder):
+            self.sleep(0.002)
+            if (left := left - 0.002) <= 0:
+                raise TimeoutError("the client's system does not take what was sent")
 
     def flood(self, data: bytes, limit: int = 1 << 30) -> int:
         """Send the same bytes over and over until the client leaves; return how many went out."""

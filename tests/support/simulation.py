@@ -56,6 +56,7 @@ class SimulatedStream(NetworkStream):
     Attributes:
         written: What was written.
         blocks: Whether a write suspends half-way.
+        is_full: Whether it says that a write would have to wait.
     """
 
     def __init__(self, world: Simulation) -> None:
@@ -65,6 +66,7 @@ class SimulatedStream(NetworkStream):
         self.has_ended = False
         self.is_closed = False
         self.blocks = False
+        self.is_full = False
         self._readers = 0
         self._writers = 0
 
@@ -114,6 +116,9 @@ class SimulatedStream(NetworkStream):
 
     def is_readable(self) -> bool:
         return self.is_ready
+
+    def is_writable(self) -> bool:
+        return not self.is_full
 
 
 class Simulation(Runtime):

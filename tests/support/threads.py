@@ -13,7 +13,7 @@ from typing import Self
 from . import ownership
 from .listening import Address, listen
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds a stop may take, and the default time-out of every socket."""
 
 

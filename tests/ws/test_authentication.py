@@ -12,8 +12,10 @@ import pytest
 from aiohttp import web
 
 from reqivo_core.errors import HandshakeError
+from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import accept, accepting, answer_close, close_frame, text
+from support.h2_peer import H2Peer, H2Request
 from support.messages import response
 from support.scripted import Peer
 from support.servers import AiohttpServer
@@ -27,14 +29,14 @@ USER, PASSWORD = "Mufasa", "Circle of Life"
 CHALLENGE = 'Digest realm="here", nonce="{nonce}", qop="auth", algorithm=SHA-256'
 
 
-def digest_answer(line: str, target: str) -> str:
+def digest_answer(line: str, target: str, method: str = "GET") -> str:
     """What ``response`` has to be, reckoned from the other parts of an Authorization field."""
 
     def digest(*parts: str) -> str:
         return hashlib.sha256(":".join(parts).encode()).hexdigest()
 
     given = {name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', line)}
-    secret, what = digest(USER, given["realm"], PASSWORD), digest("GET", target)
+    secret, what = digest(USER, given["realm"], PASSWORD), digest(method, target)
     return digest(secret, given["nonce"], given["nc"], given["cnonce"], given["qop"], what)
 
 
@@ -90,6 +92,35 @@ def test_w26_digest_is_answered_by_a_second_handshake(world: World, digest: Any,
         # The second time the first answer is given at once, but to a nonce that was good for one connection.
         assert [line != "" for line in server.lines] == [False, True, True, True]
         assert not any(PASSWORD in line for line in server.lines)
+
+
+def test_w26_over_http2_the_connect_that_is_sent_is_answered_for(
+    world: World, serve: Serve, authority: Authority, digest: Any
+) -> None:
+    """RFC 8441 §4 makes a CONNECT of the handshake, and RFC 7616 §3.4.3 hashes the method that is on the wire."""
+    pytest.importorskip("reqivo_http2", reason="this distribution is tested alone here")
+    seen: list[H2Request] = []
+
+    def script(peer: Peer) -> None:
+        h2 = H2Peer(peer)
+        h2.greet({8: 1})  # ENABLE_CONNECT_PROTOCOL
+        for is_accepted in (False, True, True):
+            seen.append(request := h2.expect_request(whole=False))
+            if is_accepted:
+                h2.send_frame(h2.head(request, 200), h2.data(request, close_frame(), "END_STREAM"))
+            else:
+                h2.respond(request, 401, b"", [("www-authenticate", CHALLENGE.format(nonce="n"))])
+        h2.expect_close()
+
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    with world.client(auth=digest(USER, PASSWORD), verify=str(authority.path)) as client:
+        for _ in range(2):
+            with connected(world, ws_url(server, "/a?b"), client.session) as ws:
+                assert ws.messages() == []
+    assert [request[":method"] for request in seen] == ["CONNECT"] * 3
+    first, *answered = [request["authorization"] for request in seen]
+    assert first == ""
+    assert all(f'response="{digest_answer(line, "/a?b", "CONNECT")}"' in line for line in answered)
 
 
 def test_w26_a_wrong_password_is_refused_readably(world: World, digest: Any) -> None:

@@ -190,3 +190,13 @@ def test_engines_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_codec() is FrameCodec
     with pytest.raises(ValueError, match="give 'fast' or 'wsproto'"):
         load_codec("slow")
+
+
+def test_the_longest_frame_to_be_taken_is_as_it_was_set(engine: Any) -> None:
+    codec = engine()
+    assert codec.max_payload is None
+    codec.max_payload = 5
+    assert codec.max_payload == 5
+    codec.feed(frame(TEXT, b"123456"))
+    with pytest.raises(Violation):
+        codec.next_piece()

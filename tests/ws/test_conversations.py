@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 import zlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from reqivo_core.errors import (
     ConnectionClosedError,
+    ConnectionClosedOK,
     InvalidRequest,
     ReadTimeout,
 )
 from reqivo_ws import connection as connection_module
+from support import world as worlds
 from support.fixtures import Serve
 from support.frames import (
     BINARY,
@@ -32,7 +37,7 @@ from support.frames import (
 )
 from support.scripted import Peer
 from support.sockets import Socket, connected, make
-from support.world import World
+from support.world import PATIENCE, World
 from ws.scripts import Told, sending, ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -138,20 +143,21 @@ def test_w16_a_silent_server_is_noticed(world: World, serve: Serve) -> None:
 def test_w16_octets_of_one_slow_frame_are_signs_of_life(world: World, serve: Serve) -> None:
     def script(peer: Peer) -> None:
         accept(peer)
-        peer.drip(frame(BINARY, b"x" * 40), 1, 0.02)
+        peer.drip(frame(BINARY, b"x" * 40), 1, 0.04)  # takes longer than a dead peer is waited for
         answer_close(peer)
 
-    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=0.3) as ws:
+    with connected(world, ws_url(serve(script)), ping_interval=0.05, ping_timeout=1) as ws:
         assert ws.recv() == b"x" * 40
 
 
 def test_w16_a_slow_consumer_is_not_killed(world: World, serve: Serve) -> None:
-    release = threading.Event()
+    release, sent = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         accept(peer, text("first"))
         peer.wait(release)
         peer.send(text("second"))
+        sent.set()
         while (got := expect_frame(peer)).opcode == PING:
             peer.send(frame(PONG, got.payload))
         peer.send(close_frame())
@@ -162,6 +168,7 @@ def test_w16_a_slow_consumer_is_not_killed(world: World, serve: Serve) -> None:
             ws.recv(timeout=0.03)  # a ping goes out ...
         threading.Event().wait(0.3)  # ... and for long nobody looks for its pong
         release.set()
+        assert sent.wait(PATIENCE)
         assert ws.recv() == "second"
 
 
@@ -302,3 +309,75 @@ def _turn(world: World) -> Any:
     import asyncio
 
     return asyncio.sleep(0.01) if world.name == "async" else None
+
+
+def test_a_ping_that_is_answered_by_a_farewell_says_so(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        assert expect_frame(peer).opcode == PING
+        peer.send(close_frame(1001, "going"))
+        expect_close(peer)
+
+    with connected(world, ws_url(serve(script))) as ws:
+        with pytest.raises(ConnectionClosedOK, match="going") as caught:
+            ws.ping()
+        assert caught.value.code == 1001
+
+
+def test_an_asynchronous_iterable_is_sent_as_fragments(serve: Serve) -> None:
+    told = Told()
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        for _ in range(3):
+            told.tell(expect_frame(peer)[:3])
+        answer_close(peer)
+
+    async def parts() -> AsyncIterator[str]:
+        yield "frag"
+        yield "ments"
+
+    with worlds.make("async") as world, connected(world, ws_url(serve(script)), compression=False) as ws:
+        ws.send(parts())
+    assert told.values == [(TEXT, b"frag", False), (CONTINUATION, b"ments", False), (CONTINUATION, b"", True)]
+
+
+def test_a_message_waits_for_the_end_of_another_ones_fragments(world: World, serve: Serve) -> None:
+    told = Told()
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        for _ in range(4):
+            told.tell(expect_frame(peer)[:2])
+        answer_close(peer)
+
+    with connected(world, ws_url(serve(script)), compression=False) as ws:
+        has_begun = threading.Event()
+        queue = ws.ws._connection._writer._messages._queue
+
+        def slow() -> Iterator[str]:
+            yield "slow"
+            has_begun.set()
+            while not queue:  # until the other one waits for its turn
+                time.sleep(0.001)
+            yield "ly"
+
+        async def slow_too() -> AsyncIterator[str]:
+            yield "slow"
+            has_begun.set()
+            while not queue:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.001)
+            yield "ly"
+
+        def other(socket: Any) -> Any:
+            assert has_begun.wait(10)
+            return socket.send("other")
+
+        async def other_too(socket: Any) -> None:
+            while not has_begun.is_set():  # noqa: ASYNC110 - no event of the loop's tells it
+                await asyncio.sleep(0.001)
+            await socket.send("other")
+
+        parts, another = (slow_too, other_too) if world.name == "async" else (slow, other)
+        assert ws.together(lambda socket: socket.send(parts()), another) == [None, None]
+    assert told.values == [(TEXT, b"slow"), (CONTINUATION, b"ly"), (CONTINUATION, b""), (TEXT, b"other")]

@@ -18,16 +18,21 @@ from reqivo_core import AsyncSession, NetworkStream, Session
 from reqivo_core.errors import (
     ConnectionClosed,
     ConnectionClosedError,
+    ConnectionClosedOK,
     ReadTimeout,
     ReqivoError,
     TimeoutException,
     WriteError,
 )
+from reqivo_core.interfaces import Waiter
+from reqivo_core.runtime.asyncio import AsyncioRuntime
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
+from reqivo_ws.codec import BINARY, CLOSE, PONG, TEXT, FrameCodec
 from reqivo_ws.connection import Connection
 from reqivo_ws.settings import Settings
+from reqivo_ws.writing import Writer, WriterClosed
 from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import PING, accept, answer_close, close_frame, expect_close, expect_frame, frame, text
@@ -98,6 +103,27 @@ def test_pongs_and_pings_wait_while_the_peer_takes_nothing() -> None:
     with pytest.raises(ReadTimeout):
         run(connection.receive(0))
     assert sorted(data[0] for data in stream.written) == [0x89, 0x8A]
+
+
+def test_closing_a_connection_that_breaks_meanwhile_raises_nothing() -> None:
+    stream = FakeStream()
+    connection = Connection(stream, Clock(), None, Settings())
+    stream.breaks = True
+    run(connection.close())
+    assert stream.is_closed
+    assert connection.ending is not None
+    assert (connection.ending.code, "broken" in connection.ending.story) == (1006, True)
+
+
+def test_news_that_come_while_one_begins_to_wait_are_not_missed() -> None:
+    class Meanwhile(Clock):
+        def waiter(self) -> Waiter:
+            connection._reading.give_back()  # whoever was reading leaves
+            return super().waiter()
+
+    connection = Connection(FakeStream(text("one")), Meanwhile(), None, Settings())
+    assert connection._reading.try_take()
+    assert run(connection.receive(5)) == "one"
 
 
 @pytest.mark.parametrize("what", ["ping", "pong", "keepalive", "message", "fragment"])
@@ -345,3 +371,138 @@ def test_a_third_world_reconnects_and_is_bounded(serve: Serve) -> None:
                 return [message async for message in ws]
 
     assert trio.run(body) == ["one", "two"]
+
+
+class Reacting(FakeStream):
+    """A stream on which something happens at each write."""
+
+    def __init__(self, *reactions: Any) -> None:
+        super().__init__()
+        self.reactions = list(reactions)
+
+    async def write(self, data: Any, timeout: float | None) -> None:
+        await super().write(data, timeout)
+        if self.reactions:
+            self.reactions.pop(0)()
+
+
+def writer_on(stream: NetworkStream, is_lost: Any = None) -> Writer:
+    return Writer(stream, Clock(), FrameCodec(), None, 5, is_lost or Ignoring().lost)
+
+
+class Ignoring:
+    def lost(self, error: BaseException) -> None:
+        pass
+
+
+def opcodes(stream: FakeStream) -> list[int]:
+    return [data[0] & 0x0F for data in stream.written]
+
+
+def test_a_ping_that_comes_while_pongs_are_written_is_answered_too() -> None:
+    stream = Reacting(lambda: writer.owe_pong(b"1"), lambda: writer.owe_pong(b"2"))
+    writer = writer_on(stream)
+    run(writer.message(b"x", True))
+    assert opcodes(stream) == [TEXT, PONG, PONG]
+    assert not writer.owes_pong
+
+
+def test_nothing_follows_a_close_frame() -> None:
+    stream = FakeStream()
+    writer = writer_on(stream)
+    writer.owe_pong(b"1")
+    assert run(writer.close_frame(1000, "", 1))
+    run(writer.flush())
+    writer.owe_pong(b"2")
+    assert run(writer.try_control(PING, b"3")) is False
+    assert not writer.owes_pong
+    assert run(writer.close_frame(1000, "", 1)) is False
+    with pytest.raises(WriterClosed):
+        run(writer.message(b"x", True))
+    assert opcodes(stream) == [CLOSE]
+
+
+def test_a_write_may_break_when_nobody_is_left_to_be_told() -> None:
+    stream = FakeStream()
+    stream.breaks = True
+    writer = writer_on(stream)
+    for _ in range(2):  # the baton was given back
+        with pytest.raises(WriteError):
+            run(writer.message(b"x", True))
+
+
+def test_a_farewell_that_was_interrupted_is_said_by_the_next() -> None:
+    """Cancelled while it waits for somebody who is writing, before a single octet of the close frame."""
+
+    async def main() -> None:
+        stream = FakeStream(close_frame(1001, "going"))
+        connection = Connection(stream, AsyncioRuntime(), None, Settings())
+        frames = connection._writer._frames
+        assert frames.try_take()
+        receiving = asyncio.create_task(connection.receive())
+        while not frames._queue:  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0)
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        frames.give_back()
+        with pytest.raises(ConnectionClosedOK, match="going"):
+            await connection.receive()
+        assert stream.is_closed
+
+    asyncio.run(main())
+
+
+class Suspending(FakeStream):
+    """A stream in asyncio whose octets come, and leave, when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.comes: asyncio.Queue[bytes] = asyncio.Queue()
+        self.may_leave = asyncio.Event()
+        self.is_leaving = asyncio.Event()
+
+    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+        return await self.comes.get()
+
+    async def write(self, data: Any, timeout: float | None) -> None:
+        self.is_leaving.set()
+        await self.may_leave.wait()
+        await super().write(data, timeout)
+
+
+def test_a_message_waits_for_whoever_is_writing() -> None:
+    async def main() -> None:
+        stream = Suspending()
+        writer = Writer(stream, AsyncioRuntime(), FrameCodec(), None, 5, Ignoring().lost)
+        first = asyncio.create_task(writer.message(b"1", True))
+        await stream.is_leaving.wait()
+        second = asyncio.create_task(writer.message(b"2", False))
+        while not writer._frames._queue:  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0)
+        stream.may_leave.set()
+        await asyncio.gather(first, second)
+        assert opcodes(stream) == [TEXT, BINARY]
+
+    asyncio.run(main())
+
+
+def test_what_comes_after_a_message_was_given_up_is_not_told() -> None:
+    """Whoever fails the connection (RFC 6455 §7.1.7) is not done with it yet when the reader finds something."""
+
+    async def main() -> None:
+        stream = Suspending()
+        connection = Connection(stream, AsyncioRuntime(), None, Settings())
+        receiving = asyncio.create_task(connection.receive())
+        giving_up = asyncio.create_task(connection.give_up_fragments())
+        await stream.is_leaving.wait()
+        stream.comes.put_nowait(text("late"))
+        stream.comes.put_nowait(b"")
+        with pytest.raises(ConnectionClosedError, match="given up amid its fragments") as caught:
+            await receiving
+        assert caught.value.code == 1011
+        stream.may_leave.set()
+        await giving_up
+        assert opcodes(stream) == [CLOSE]
+
+    asyncio.run(main())

@@ -20,7 +20,7 @@ from reqivo_core.errors import (
 )
 from reqivo_core.timeouts import Timeout
 from support.certs import Authority
-from support.fixtures import Serve
+from support.fixtures import Secured, Serve
 from support.frames import BINARY, PING, accept, frame, text
 from support.h2_peer import H2Peer
 from support.messages import response
@@ -33,7 +33,9 @@ from ws.scripts import ws_url
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 TOTAL = 0.3
-AMPLE = 5.0
+TOTALS = (TOTAL, 3.0)
+"""The second is for machines that are too busy to get where a test wants to be within the first."""
+AMPLE = 9.0
 """Seconds that only something unbounded takes: the default limits are 10 and more."""
 
 
@@ -77,8 +79,9 @@ def answering_twice(request: Any) -> Any:
 
 
 @pytest.mark.parametrize("script", [silent, asked_and_silent, dripping, redirecting_first, challenging_first])
-def test_g5_an_opening_handshake_that_stalls(world: World, serve: Serve, script: Any) -> None:
-    ws = make(world, ws_url(serve(script)), timeout=TOTAL, auth=answering_twice)
+def test_g5_an_opening_handshake_that_stalls(world: World, secured: Secured, script: Any) -> None:
+    server, verify = secured(script)
+    ws = make(world, ws_url(server), timeout=TOTAL, auth=answering_twice, verify=verify)
     with within_bounds(), pytest.raises(TimeoutException):
         ws.connect()
     assert not ws.is_open
@@ -96,14 +99,19 @@ def test_g5_a_handshake_of_tls_that_stalls(world: World, serve: Serve) -> None:
         make(world, ws_url(server).replace("ws://", "wss://"), timeout=TOTAL).connect()
 
 
-def test_g5_a_refusal_whose_body_never_ends(world: World, serve: Serve) -> None:
+def test_g5_a_refusal_whose_body_never_ends(world: World, secured: Secured) -> None:
     def script(peer: Peer) -> None:
         peer.expect_request()
         peer.send(b"HTTP/1.1 403 No\r\nContent-Length: 1000\r\n\r\nnot ")
         peer.hold()
 
-    with within_bounds(), pytest.raises(HandshakeError, match="403") as caught:
-        make(world, ws_url(serve(script)), timeout=TOTAL).connect()
+    server, verify = secured(script)
+    for total in TOTALS:
+        with within_bounds(), pytest.raises((HandshakeError, TotalTimeout)) as caught:
+            make(world, ws_url(server), timeout=total, verify=verify).connect()
+        if isinstance(caught.value, HandshakeError):
+            break
+    assert "403" in str(caught.value)
     assert caught.value.response.content == b"not "
 
 
@@ -133,10 +141,13 @@ def test_g5_a_stream_of_http2_that_stalls(
 
     seen: list[str] = []
     server = serve(script, tls=authority.server_context(alpn=["h2"]))
-    with world.client(verify=str(authority.path)) as client:
-        with within_bounds(), pytest.raises(TimeoutException):
-            make(world, ws_url(server), client.session, timeout=TOTAL).connect()
-    assert seen == (["websocket"] if says_settings else [])
+    for total in TOTALS:
+        with world.client(verify=str(authority.path)) as client:
+            with within_bounds(), pytest.raises(TimeoutException):
+                make(world, ws_url(server), client.session, timeout=total).connect()
+        if seen or not says_settings:
+            break
+    assert set(seen) == ({"websocket"} if says_settings else set())
 
 
 def pinging(peer: Peer) -> None:
@@ -162,8 +173,9 @@ def taking_nothing(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [pinging, amid_a_frame, flooding, taking_nothing])
-def test_g5_w19_a_closing_handshake_that_is_not_answered(world: World, serve: Serve, script: Any) -> None:
-    ws = make(world, ws_url(serve(script)), close_timeout=TOTAL)
+def test_g5_w19_a_closing_handshake_that_is_not_answered(world: World, secured: Secured, script: Any) -> None:
+    server, verify = secured(script)
+    ws = make(world, ws_url(server), close_timeout=TOTAL, verify=verify)
     ws.connect()
     with within_bounds():
         ws.close()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from reqivo_ws.keepalive import MAX_OUTSTANDING, KeepAlive, Ping, Pings, Verdict
 
 
@@ -85,3 +89,31 @@ def test_pings_that_are_never_answered_are_forgotten() -> None:
         pings.add(b"%d" % number, Ping(0.0))
     assert b"0" not in pings and b"1" in pings
     assert len({pings.new_payload() for _ in range(100)}) == 100
+
+
+def test_a_ping_that_is_given_up_as_its_pong_comes_does_no_harm() -> None:
+    pings = Pings()
+
+    class GivesUp(Ping):
+        """One whose sender gives up waiting for the next at the moment at which it is answered."""
+
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "latency" and value is not None:
+                pings.forget(b"2")
+
+    first, second, third = GivesUp(1.0), Ping(2.0), Ping(3.0)
+    for payload, ping in ((b"1", first), (b"2", second), (b"3", third)):
+        pings.add(payload, ping)
+    assert pings.acknowledge(b"3", 4.0) == 1.0
+    assert (first.latency, second.latency, third.latency) == (3.0, None, 1.0)
+
+
+def test_the_payload_of_a_ping_under_way_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([b"same", b"same", b"new!"])
+    monkeypatch.setattr("secrets.token_bytes", lambda size: next(drawn))
+    pings = Pings()
+    pings.add(pings.new_payload(), Ping(0.0))
+    assert pings.new_payload() == b"new!"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reqivo_core import Response, hookimpl
 from reqivo_core.errors import (
     CertificateError,
     ConnectError,
@@ -419,3 +420,20 @@ def test_scripts_may_close_at_once(world: World, serve: Serve) -> None:
         assert ws.world.run is not None
         with pytest.raises(WebSocketError, match="not today"):
             ws.recv()
+
+
+def test_a_refusal_that_a_plugin_made_is_shown_with_its_body(world: World) -> None:
+    class Plugin:
+        @hookimpl
+        def reqivo_register_flows(self, session: Any) -> list[Any]:
+            return [self.flow]
+
+        def flow(self, request: Any) -> Any:
+            return Response.build(403, body="not from here", request=request)
+            yield request
+
+    with world.client(plugins=[Plugin()]) as client:
+        ws = make(world, "ws://nowhere.example/", client.session)
+        with pytest.raises(HandshakeError, match="the server answered 403") as caught:
+            ws.connect()
+        assert (caught.value.response.status_code, caught.value.response.text) == (403, "not from here")

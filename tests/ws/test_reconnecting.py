@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from reqivo_core import hookimpl
+from reqivo_core import Session, hookimpl
 from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, HandshakeError, ReadTimeout
 from reqivo_core.runtime.running import make_runtime
 from reqivo_core.testing.failing import MAX_STEPS, Fault, broken_network
@@ -21,7 +21,7 @@ from support.frames import accept, answer_close, close_frame, expect_close, expe
 from support.scripted import Peer, ScriptedServer
 from support.servers import WebSocketsServer
 from support.sockets import connected, make
-from support.world import World
+from support.world import PATIENCE, World
 from ws.scripts import ws_url
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -164,9 +164,15 @@ def test_send_waits_for_a_new_connection_and_sends_once(world: World, serve: Ser
         got.append(expect_frame(peer).payload)
         answer_close(peer)
 
-    server: ScriptedServer = serve([losing("", 1012), second])
+    def first(peer: Peer) -> None:
+        accept(peer, close_frame(1012))
+        is_closing.set()
+        peer.expect_close()
+
+    is_closing = threading.Event()
+    server: ScriptedServer = serve([first, second])
     with connected(world, ws_url(server), **QUICK) as ws:
-        threading.Event().wait(0.05)  # the close frame comes, and nobody reads
+        assert is_closing.wait(PATIENCE)  # the close frame has come, and nobody has read it
         ws.send("once")
     assert got == [b"once"]
 
@@ -247,7 +253,7 @@ def test_who_waits_for_an_attempt_of_another_may_give_up_earlier(world: World, s
     server = serve([losing("one"), staying("two")])
     with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=0.5) as ws:
         assert ws.recv() == "one"
-        patient, hasty = ws.together(lambda w: w.recv(timeout=10), lambda w: w.recv(timeout=0.1))
+        patient, hasty = ws.together(lambda w: w.recv(timeout=10), lambda w: w.recv(timeout=0.02))
     assert patient == "two"
     assert isinstance(hasty, ReadTimeout)
 
@@ -387,3 +393,18 @@ class TestTheFirstConnection:
             refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, is_waiting))
         assert isinstance(refused, HandshakeError)
         assert not ws.is_open
+
+
+def test_whoever_observes_may_put_an_end_to_it(serve: Serve) -> None:
+    class Ending:
+        @hookimpl
+        def reqivo_trace(self, event: Any) -> None:
+            if (event.name, event.state) == ("reconnect", "started"):
+                ws.close()
+
+    server = serve([losing()])
+    with Session(plugins=[Ending()]) as session:
+        ws = session.websocket(ws_url(server), auto_reconnect=True, reconnect_delay=60)
+        with ws, pytest.raises(ConnectionClosed):
+            ws.recv()
+    assert server.connections == 1

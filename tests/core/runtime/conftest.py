@@ -26,10 +26,11 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port at which nobody listens, and nobody else may."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.fixture

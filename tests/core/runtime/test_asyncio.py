@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import select
 import socket
+import struct
+import termios
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from reqivo_core.errors import ConnectError, ReadError, ReadTimeout, WriteError
+from reqivo_core.errors import ConnectError, ReadError, ReadTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from reqivo_core.runtime import asyncio as subject
 from reqivo_core.runtime.asyncio import HIGH_WATER, AsyncioStream
@@ -379,6 +383,22 @@ def test_what_the_loop_has_not_looked_at_is_noticed(listener, monkeypatch, way):
     asyncio.run(body())
 
 
+def test_what_has_arrived_is_left_to_the_loop_by_those_outside_of_it(listener):
+    async def connect():
+        stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
+        return stream, listener.accept()[0]
+
+    with asyncio.Runner() as runner:
+        stream, peer = runner.run(connect())
+        with peer:
+            peer.sendall(b"x")
+            assert select.select([stream.get_info("socket")], [], [], 10)[0]
+            assert not stream.is_readable(), "which is no promise: nobody can read here"
+            assert runner.run(stream.read(10, 5)) == b"x"
+            stream.close()
+            runner.run(asyncio.sleep(0))
+
+
 def test_octets_that_came_before_a_reset_are_read_first(listener):
     async def body():
         async with connected(listener) as (stream, _peer):
@@ -393,6 +413,50 @@ def test_octets_that_came_before_a_reset_are_read_first(listener):
             assert stream.is_readable()
 
     asyncio.run(body())
+
+
+def test_octets_that_lie_in_the_systems_buffer_when_a_write_fails_are_read_first(listener):
+    """The loop does not look for them any more."""
+    octets = os.urandom(1024) * 300
+
+    async def body():
+        async with connected(listener) as (stream, peer):
+            sender = threading.Thread(target=peer.sendall, args=(octets,))
+            sender.start()
+            await until(lambda: stream._is_reading_paused)
+            sender.join()
+            peer.sendall(b"last words")
+            await until(lambda: not any(fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))))  # all of it has arrived
+            reset(peer)
+            with pytest.raises(WriteError):
+                await stream.write(b"x", 5)
+            received = bytearray()
+            with pytest.raises(ReadError):
+                while True:
+                    received += await stream.read(50_000, 5)
+            assert received == octets + b"last words"
+
+    asyncio.run(body())
+
+
+def test_a_write_that_must_not_wait_tells_a_broken_connection_from_a_full_one(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            reset(peer)
+            await until(stream.is_readable)
+            with pytest.raises(WriteError):
+                await stream.write(b"x", 0)
+        async with connected(listener) as (stream, peer):
+            with pytest.raises(WriteTimeout):
+                await stream.write(bytes(64 * 1024 * 1024), 0)
+
+    asyncio.run(body())
+
+
+def reset(peer):
+    """Close a connection by a reset."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
 
 
 def test_a_connection_that_the_loop_dropped_has_ended(listener):

@@ -152,7 +152,7 @@ def test_a_connection_to_itself_is_refused(world):
 
 def test_an_address_that_cannot_be_connected_to_at_all_is_named(world, listener):
     async def body():
-        with pytest.raises(ConnectError, match=r"could not connect to 255.255.255.255:80 \("):
+        with pytest.raises(ConnectError, match=r":80 \((network is unreachable|permission denied)\)"):
             await world.runtime.connect_tcp([Address("255.255.255.255", 80)], 5)
         addresses = [Address("255.255.255.255", 80), Address(*listener.getsockname())]
         stream = await world.runtime.connect_tcp(addresses, 30, stagger=20)

@@ -233,6 +233,21 @@ def test_a_closed_stream_says_so(world, listener):
     world.run(body())
 
 
+def test_a_stream_may_be_closed_after_its_world_has_ended(world, listener):
+    async def body():
+        stream = await world.runtime.connect_tcp([Address(*listener.getsockname())], 5)
+        peer, _ = listener.accept()
+        return stream, peer
+
+    stream, peer = world.run(body())
+    stream.close()
+    stream.close()
+    assert stream.is_readable()
+    with peer:
+        peer.settimeout(10)
+        assert peer.recv(10) == b""
+
+
 def test_closing_from_another_thread_wakes_a_reader(world, listener):
     async def body():
         async with connected(world, listener) as (stream, _peer):

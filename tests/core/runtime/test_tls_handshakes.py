@@ -99,12 +99,15 @@ def test_an_intermediate_authority_alone_is_not_trusted(world, tmp_path):
         ("B.A.COM", "b.a.com", True),
     ],
 )
-def test_wildcards_stand_for_one_whole_leftmost_label(config, pattern, name, is_good):
+def test_wildcards_stand_for_one_whole_leftmost_label(world, config, pattern, name, is_good):
+    async def body():
+        (await dial(world, server.address, config, name)).close()
+
     with TlsServer(context=context_of(issue(raw_dns=[pattern]))) as server:
         if is_good:
-            run_blocking(dial(BLOCKING, server.address, config, name)).close()
+            world.run(body())
         else:
-            assert fails_to_start(BLOCKING, server.address, config, name, error=CertificateError)
+            assert fails_to_start(world, server.address, config, name, error=CertificateError)
 
 
 # C3: addresses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ class AddressCache:
         if not self._max_entries:
             return
         self._entries[host] = (now + self._ttl, addresses)
-        while len(self._entries) > self._max_entries:
-            try:
+        with suppress(KeyError):  # another thread may empty it meanwhile
+            while len(self._entries) > self._max_entries:
                 self._entries.popitem(last=False)
-            except KeyError:  # another thread emptied it
-                break
 
     def forget(self, host: str) -> None:
         """Ask the resolver again the next time."""

@@ -145,7 +145,7 @@ class AsyncResponse(BaseResponse):
             RequestError: Reading failed.
         """
         written = 0
-        total = self._total
+        total = self._announced()  # before the file is replaced: there may be nothing to replace it by
         with open(path, "wb") as file:  # noqa: ASYNC230  # a page cache takes the writes; threads would cost more
             async for chunk in self.aiter_content(None):
                 file.write(chunk)

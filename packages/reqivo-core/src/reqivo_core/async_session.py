@@ -27,9 +27,10 @@ class Call(Coroutine[Any, Any, AsyncResponse]):
 
     __slots__ = ("_coroutine", "_response")
 
+    _response: AsyncResponse
+
     def __init__(self, coroutine: Coroutine[Any, Any, AsyncResponse]) -> None:
         self._coroutine = coroutine
-        self._response: AsyncResponse | None = None
 
     def __await__(self) -> Generator[Any, Any, AsyncResponse]:
         return self._coroutine.__await__()
@@ -53,8 +54,7 @@ class Call(Coroutine[Any, Any, AsyncResponse]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._response is not None:
-            await self._response.aclose()
+        await self._response.aclose()
 
 
 class AsyncSession(BaseSession[AsyncResponse]):

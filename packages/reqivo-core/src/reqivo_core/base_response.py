@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
 from reqivo_core.errors import DecodeError, HTTPStatusError, StreamConsumed, excerpt
-from reqivo_core.headers import Headers, HeaderTypes
+from reqivo_core.headers import Headers, HeaderTypes, conceal
 from reqivo_core.redirects import is_redirect, next_request
 from reqivo_core.splitting import known_encoding
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from reqivo_core.urls import URL
 
 DEFAULT_ENCODING = "utf-8"
-_link = re.compile(r'<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
+_LEGIBLE = 4096
+"""How many octets of a body are looked through for what a message shows of it."""
+_link = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
 _link_parameter = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
 
 
@@ -52,6 +54,7 @@ class BaseResponse:
         "_json_decoder",
         "_leftover",
         "_offset",
+        "_raw_offset",
         "extensions",
         "headers",
         "history",
@@ -100,7 +103,7 @@ class BaseResponse:
         self._body = body
         self._content: bytes | None = None if body is not None else content
         self._leftover = b""
-        self._offset = 0
+        self._offset = self._raw_offset = 0
         self._has_streamed = False
         self._is_used_up = False
         self._encoding: str | None = None
@@ -149,7 +152,7 @@ class BaseResponse:
         self._body = None
         self._content = content
         self._leftover = b""
-        self._offset = 0
+        self._offset = self._raw_offset = 0
         self._has_streamed = False
         self._is_used_up = False
         self._encoding = None
@@ -228,14 +231,15 @@ class BaseResponse:
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
-        """The Link fields (RFC 8288) by relation, or by URL where they have none."""
+        """The Link fields (RFC 8288) by relation, by each that they name, or by URL where they name none."""
         found: dict[str, dict[str, str]] = {}
         for line in self.headers.get_all("link"):
             for target, parameters in _link.findall(line):
                 link = {"url": target}
                 for name, quoted, plain in _link_parameter.findall(parameters):
                     link.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", quoted) or plain)
-                found.setdefault(link.get("rel", target), link)
+                for relation in link.get("rel", "").split() or [target]:
+                    found.setdefault(relation, link)
         return found
 
     @property
@@ -273,8 +277,8 @@ class BaseResponse:
         if not self.is_error:
             return self
         kind = "client error" if self.status_code < 500 else "server error"
-        reason = f" {excerpt(self.reason)[1:-1]}" if self.reason else ""
-        shown = f"; the body begins {excerpt(self._content)}" if self._content else ""
+        reason = f" {self._excerpt(self.reason)[1:-1]}" if self.reason else ""
+        shown = f"; the body begins {self._excerpt(self._content)}" if self._content else ""
         raise HTTPStatusError(
             f"{kind} {self.status_code}{reason}{shown}",
             request=self.request,
@@ -343,17 +347,30 @@ class BaseResponse:
             return json.loads(content, **options)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
-                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {excerpt(content)}",
+                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {self._excerpt(content)}",
                 request=self.request,
                 phase="body",
             ) from error
 
-    @property
-    def _total(self) -> int | None:
-        """How many octets the decoded body has, where that is known before it is read."""
-        if "content-encoding" in self.headers:
-            return None
-        return self._body.length if self._body is not None else len(self._loaded())
+    def _excerpt(self, said: bytes | str) -> str:
+        """The beginning of what the server said, without the credentials that it repeats."""
+        text = said[:_LEGIBLE].decode("latin-1") if isinstance(said, bytes) else said
+        return excerpt(conceal(text, self.request.headers))
+
+    def _announced(self) -> int | None:
+        """How many octets of the decoded body are to come, where that is known before they are read.
+
+        Raises:
+            StreamConsumed: None can come: the body is gone.
+            ReqivoError: None can come: the body was closed, or broke.
+        """
+        if self._content is not None:
+            return len(self._content) - self._offset
+        if self._is_used_up:
+            self._loaded()
+        assert self._body is not None, "a response without a body has its content, or is used up"
+        self._body.raise_failure()
+        return None if "content-encoding" in self.headers else self._body.length
 
     # Taking the body in.
 
@@ -387,12 +404,16 @@ class BaseResponse:
                 self._loaded()
             self._has_streamed = True
             return None
-        if decode or "content-encoding" not in self.headers:
+        if not self._is_apart(decode):
             return self._content[self._offset :]
         kept = self._body.kept_raw if self._body is not None else None
         if kept is None:
             raise StreamConsumed("the body was decoded as it was read and its raw form is gone: use stream=True")
-        return kept
+        return kept[self._raw_offset :]
+
+    def _is_apart(self, decode: bool) -> bool:
+        """Whether the raw form is asked for, of a body whose decoded one is another."""
+        return not decode and "content-encoding" in self.headers
 
     async def _next_chunk(self, decode: bool) -> bytes:
         """What comes next of a body that is iterated over; at its end it is gone, and asking again is an error."""
@@ -402,9 +423,10 @@ class BaseResponse:
 
     def _pull(self, decode: bool) -> Coroutine[Any, Any, bytes]:
         """What comes next of a body that is streamed; nothing at its end, as often as one asks."""
-        body = self._body
-        if self._leftover or body is None:
+        if self._leftover:
             return self._take_leftover()
+        body = self._body
+        assert body is not None, "a response without a body has its content, or is used up"
         return body.read_chunk() if decode and not body.is_plain else body.read_raw()
 
     async def _take_leftover(self) -> bytes:
@@ -420,11 +442,12 @@ class BaseResponse:
             await self.load()
         data = self._in_memory(decode)
         if data is not None:
-            if amount is None:
-                self._offset = 0
-                return data
-            self._offset += len(data[:amount])
-            return data[:amount]
+            taken = data[:amount]
+            if self._is_apart(decode):
+                self._raw_offset = 0 if amount is None else self._raw_offset + len(taken)
+            else:
+                self._offset = 0 if amount is None else self._offset + len(taken)
+            return taken
         chunks: list[bytes] = []
         missing = float("inf") if amount is None else amount
         while missing > 0 and (chunk := await self._pull(decode)):
@@ -449,7 +472,7 @@ def _unpickled(kind: type[BaseResponse], content: bytes | None, kept: dict[str, 
     response.extensions = {}
     response._take_content(content or b"")
     if content is None:
-        response._content, response._has_streamed = None, True
+        response._content, response._has_streamed, response._is_used_up = None, True, True
     for name, value in kept.items():
         setattr(response, name, value)
     response._encoding = encoding

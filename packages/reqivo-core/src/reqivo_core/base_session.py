@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
@@ -48,7 +49,7 @@ ResponseT = TypeVar("ResponseT", bound="BaseResponse")
 _MISSING: Any = object()
 
 
-class BaseSession(Generic[ResponseT]):
+class BaseSession(ABC, Generic[ResponseT]):
     """The settings of a session, and all that does not wait.
 
     Attributes:
@@ -69,7 +70,7 @@ class BaseSession(Generic[ResponseT]):
         Raises:
             TypeError: A keyword is not known.
             ValueError: A limit or timeout cannot be one.
-            InvalidRequest: A header, cookie or credential cannot be sent.
+            InvalidRequest: A header, cookie or credential cannot be sent, or an option is not of its kind.
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
         """
@@ -90,8 +91,8 @@ class BaseSession(Generic[ResponseT]):
             [("User-Agent", f"reqivo/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", codings.accept_encoding)]
         )
         self.headers.merge(take("headers"))
-        self.cookies = CookieJar()
-        self.cookies.update(take("cookies") or {})
+        cookies = take("cookies")
+        self.cookies = cookies.copy() if isinstance(cookies, CookieJar) else CookieJar(cookies)
         self._tls = TlsConfig.of(take("verify", True), take("cert"), trust_env=self._trust_env)
         # Origins and proxies are trusted, and shown certificates, each for itself.
         self._proxy_tls = TlsConfig(trust_env=self._trust_env)
@@ -123,9 +124,9 @@ class BaseSession(Generic[ResponseT]):
             hook(self)
 
     @staticmethod
+    @abstractmethod
     def _default_runtime() -> Runtime:
         """The leaves to use where none were given."""
-        raise TypeError("use Session or AsyncSession")
 
     def _default_plan(self, given: Mapping[str, Any]) -> Plan:
         """How requests are sent that say nothing else."""
@@ -341,6 +342,7 @@ class BaseSession(Generic[ResponseT]):
         """Turn a URL's user name and password into Basic authentication, and keep them out of everything else."""
         url = request.url
         if url.username is not None:
+            request = request.copy()  # one that was built before may be sent again, and then needs them again
             request.url = url.without_userinfo()
             if "auth" not in given:
                 plan = plan.but(auth=BasicAuth(url.username, url.password or ""))

@@ -117,8 +117,7 @@ class Body:
             StreamConsumed: Another thread or task is reading it.
             RequestError: It broke.
         """
-        if self._failure is not None:
-            raise copy(self._failure)
+        self.raise_failure()
         if self.is_finished:
             return b""
         if self._is_reading:
@@ -137,8 +136,13 @@ class Body:
         else:
             self._received += len(chunk)
             if self._kept is not None:
-                self._keep(chunk)
+                self._keep(self._kept, chunk)
         return chunk
+
+    def raise_failure(self) -> None:
+        """Raise what the body ended in, if it was no good end."""
+        if self._failure is not None:
+            raise copy(self._failure)
 
     def _fail(self, error: BaseException) -> BaseException:
         """End in an error, which whoever asks again gets again: what came may never be taken for the whole.
@@ -153,12 +157,11 @@ class Body:
             self._end()
         return told
 
-    def _keep(self, chunk: bytes) -> None:
+    def _keep(self, kept: list[bytes], chunk: bytes) -> None:
         """Keep an encoded body as it came, as long as it is small, for whoever asks for it undecoded afterwards."""
+        kept.append(chunk)
         if self._received > KEPT_RAW:
             self._kept = None
-        elif self._kept is not None:
-            self._kept.append(chunk)
 
     @property
     def kept_raw(self) -> bytes | None:
@@ -193,8 +196,7 @@ class Body:
 
     async def _decode_some(self, decoder: Decoder) -> bytes:
         """Decode until there is something to give, one bounded step at a time."""
-        if self._failure is not None:
-            raise copy(self._failure)
+        self.raise_failure()
         while True:
             if decoder.pending:
                 self._exchange.deadline.left()  # a body that swells inside its codings must not outlast the total
@@ -316,8 +318,6 @@ class Body:
             draining.send(None)
         except StopIteration:
             pass
-        except ReqivoError:
-            pass  # the connection is broken, which the transport knows
         finally:
             draining.close()
 

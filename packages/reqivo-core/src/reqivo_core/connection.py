@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reqivo_core.errors import (
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 6
 """How often a request is sent that servers keep refusing to process (as Go's client does)."""
+
+_MOST_REST = 2**24
+"""Octets that are kept of a connection that broke."""
 
 
 def explained(error: BaseException, request: Request, exchange: Exchange) -> BaseException:
@@ -70,26 +75,68 @@ def may_send_again(error: BaseException, request: Request, *, is_reused: bool, a
         return False
     if error.unprocessed:
         return True
-    if not request.content.is_replayable:
-        return False
     is_stale = isinstance(error, ServerDisconnected | ReadError | WriteError) and not error.response_started
     return is_stale and is_reused and request.is_idempotent
 
 
 class LeasedStream(NetworkStream):
-    """A connection that was handed out (after a 101, or a 2xx to CONNECT); closing it gives its slot back."""
+    """A connection that was handed out (after a 101, or a 2xx to CONNECT); closing it gives its slot back.
+
+    Once it is broken there is nothing left to be closed: its slot and its socket are let go of at once, and what came
+    before can still be read.
+    """
 
     def __init__(self, stream: NetworkStream, lease: Lease) -> None:
         self._stream = stream
         self._lease = lease
+        self._is_handed_on = False
+        self._lock = threading.Lock()  # held for what never suspends
+        self._is_reading = False
+        self._rest = memoryview(b"")
+        self._story: str | None = None
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         """See NetworkStream."""
-        return await self._stream.read(max_bytes, timeout)
+        with self._lock:
+            if self._rest:
+                data, self._rest = bytes(self._rest[:max_bytes]), self._rest[max_bytes:]
+                return data
+            if self._story is not None:
+                raise ReadError(self._story, phase="read")
+            self._is_reading = True
+        try:
+            return await self._stream.read(max_bytes, timeout)
+        except ReadError as error:
+            self._story = str(error.args[0])
+            self.close()
+            raise
+        finally:
+            self._is_reading = False
 
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See NetworkStream."""
-        await self._stream.write(data, timeout)
+        if self._story is not None:
+            raise WriteError(self._story, phase="write")
+        try:
+            await self._stream.write(data, timeout)
+        except WriteError as error:
+            with self._lock:
+                if not self._is_reading:  # else that meets the same
+                    self._rest = memoryview(await self._take_rest())
+                    self._story = str(error.args[0])
+                    self.close()
+            raise
+
+    async def _take_rest(self) -> bytes:
+        """Take what came before the connection broke. Never suspends."""
+        pieces = []
+        left = _MOST_REST
+        with suppress(RequestError):  # that was all
+            while left > 0:
+                self._stream.is_readable()  # which may look into the system's buffer
+                pieces.append(await self._stream.read(left, 0))
+                left -= len(pieces[-1]) or left
+        return b"".join(pieces)
 
     async def start_tls(
         self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
@@ -100,6 +147,7 @@ class LeasedStream(NetworkStream):
         except BaseException:
             self.close()
             raise
+        self._is_handed_on = True  # what was read and written here is the other's now
         return LeasedStream(stream, self._lease)
 
     def close(self) -> None:
@@ -111,7 +159,7 @@ class LeasedStream(NetworkStream):
 
     def is_readable(self) -> bool:
         """See NetworkStream."""
-        return self._stream.is_readable()
+        return bool(self._rest) or self._stream.is_readable()
 
     def is_writable(self) -> bool:
         """See NetworkStream."""
@@ -122,5 +170,6 @@ class LeasedStream(NetworkStream):
         return self._stream.get_info(name)
 
     def __del__(self) -> None:
-        self._stream.close()
-        self._lease.abandon()
+        if not self._is_handed_on:
+            self._stream.close()
+            self._lease.abandon()

@@ -50,9 +50,28 @@ def encode_cookies(cookies: Mapping[str, str]) -> str:
     Raises:
         InvalidRequest: A name or value cannot be sent as it is.
     """
-    for name, value in cookies.items():
+    return "; ".join(f"{name}={value}" for name, value in named_values(cookies).items())
+
+
+def named_values(cookies: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Take cookies as users write them.
+
+    Args:
+        cookies: A mapping, or pairs of names and values.
+
+    Returns:
+        Values by name.
+
+    Raises:
+        InvalidRequest: They are neither, or one cannot be sent as it is.
+    """
+    try:
+        named = dict(cookies)
+    except (TypeError, ValueError):
+        raise InvalidRequest("cookies: give a mapping, pairs of name and value, or a CookieJar") from None
+    for name, value in named.items():
         check_pair(name, value)
-    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return named
 
 
 def check_pair(name: str, value: str) -> None:

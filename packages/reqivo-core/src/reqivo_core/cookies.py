@@ -16,6 +16,7 @@ from reqivo_core.cookie_input import (
     cookies_from_json,
     cookies_to_json,
     encode_cookies,
+    named_values,
     scoped,
 )
 from reqivo_core.cookie_scope import Cookie, CookieURL, is_secure, is_single_label
@@ -217,10 +218,13 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
         if isinstance(other, CookieJar):
             created, written = other._in_both_orders()
             added, other = created + written, ()
-        for name, value in dict(other, **cookies).items():
-            check_pair(name, value)
+        for name, value in {**named_values(other), **named_values(cookies)}.items():
             added.append(Cookie(name, value, created=now))
         self._add(added, now)
+
+    def copy(self) -> Self:
+        """Make a jar with the same cookies, limits, clock and suffixes, which goes its own way from then on."""
+        return type(self)(self, now=self._now, is_public_suffix=self.is_public_suffix, limits=self._limits)
 
     def __repr__(self) -> str:
         """Show names and domains; values are credentials."""

@@ -252,20 +252,19 @@ class Dialer:
         self, proxy: Proxy, origin: Origin, route: Route, exchange: Exchange, deadline: Deadline
     ) -> NetworkStream:
         """Reach an origin through a proxy."""
+        tunnel = self._plugins.tunnels.get(proxy.url.scheme)
+        if tunnel is None and not _is_http(proxy):
+            raise UnsupportedProtocol(
+                f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy", phase="proxy"
+            )
         stream = await self._connect_proxy(proxy, route, exchange, deadline)
         with _phase(exchange, "proxy", {"proxy": str(proxy.url), "target": str(origin)}):
             try:
-                tunnel = self._plugins.tunnels.get(proxy.url.scheme)
                 if tunnel is not None:
                     if getattr(tunnel, "wants_address", False):
                         address = (await self._permitted(origin, exchange, deadline))[0]
                         origin = origin._replace(host=address.host, port=address.port)
                     return await tunnel(stream, proxy, origin, deadline)
-                if not _is_http(proxy):
-                    raise UnsupportedProtocol(
-                        f"proxy {proxy.url.redacted}: no installed part speaks {proxy.url.scheme}:// to a proxy",
-                        phase="proxy",
-                    )
                 transport = self._http11(stream, proxy)
                 patient = Exchange(self._runtime, deadline, exchange.limits, exchange.trace)
                 return await open_tunnel(transport, proxy, origin, patient)
@@ -275,12 +274,13 @@ class Dialer:
 
     def _http11(self, stream: NetworkStream, proxy: Proxy) -> Transport:
         """The HTTP/1.1 transport, to speak to a proxy with."""
-        specs = [spec for spec in self._plugins.specs_for("http") if spec.alpn == HTTP11 and spec.open]
-        if not specs or specs[0].open is None:
-            raise ProxyError(
-                "an HTTP proxy is spoken to in HTTP/1.1, for which nothing is installed; pip install reqivo-http11"
-            )
-        return specs[0].open(stream, TransportContext(proxy.url.origin, self._runtime, self._limits, self._options))
+        for spec in self._plugins.specs_for("http"):
+            if spec.alpn == HTTP11 and spec.open is not None:
+                context = TransportContext(proxy.url.origin, self._runtime, self._limits, self._options)
+                return spec.open(stream, context)
+        raise ProxyError(
+            "an HTTP proxy is spoken to in HTTP/1.1, for which nothing is installed; pip install reqivo-http11"
+        )
 
     async def _start_tls(
         self,
@@ -292,8 +292,10 @@ class Dialer:
         deadline: Deadline,
     ) -> NetworkStream:
         try:
-            with _phase(exchange, "tls", {"server_hostname": hostname, "alpn": offers}):
-                return await stream.start_tls(config, hostname, offers, deadline.left())
+            with _phase(exchange, "tls", {"server_hostname": hostname, "alpn": offers}) as found:
+                encrypted = await stream.start_tls(config, hostname, offers, deadline.left())
+                found["resumed"] = getattr(encrypted.get_info("ssl_object"), "session_reused", False)
+                return encrypted
         except BaseException:
             stream.close()
             raise
@@ -330,14 +332,15 @@ def _chosen(specs: Sequence[TransportSpec], alpn: str | None, route: Route, orig
 
 
 @contextmanager
-def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[None]:
-    """Time a phase of connecting, tell observers, and name the phase in what it raises."""
+def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Time a phase of connecting, tell observers (what was found, too), and name the phase in what it raises."""
     trace = exchange.trace
+    found: dict[str, Any] = {}
     if trace is not None:
         trace(name, "started", info)
     started = exchange.runtime.now()
     try:
-        yield
+        yield found
     except BaseException as error:
         if isinstance(error, RequestError) and error.phase is None:
             error.phase = name
@@ -346,4 +349,4 @@ def _phase(exchange: Exchange, name: str, info: Mapping[str, Any]) -> Iterator[N
         raise
     exchange.timings[name] = exchange.timings.get(name, 0.0) + exchange.runtime.now() - started
     if trace is not None:
-        trace(name, "complete", info)
+        trace(name, "complete", {**info, **found})

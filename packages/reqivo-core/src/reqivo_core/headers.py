@@ -22,11 +22,31 @@ _is_field_value = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*
 
 _SECRET_WORDS = ("authorization", "cookie", "token", "secret", "passw", "api-key", "apikey", "access-key", "auth-key")
 
+_parts = re.compile(r'[;,=\s"]+').split
+
 
 def is_secret(name: str) -> bool:
     """Tell by a field's name whether its value is a credential, to be masked wherever people read it."""
     lower = name.lower()
     return any(word in lower for word in _SECRET_WORDS)
+
+
+def conceal(text: str, headers: Headers) -> str:
+    """Mask in what a server said whatever it says back of the credentials it was sent.
+
+    Args:
+        text: What the server said.
+        headers: What was sent to it. Of each credential both the whole and its parts are looked for, such as the value
+            of a single cookie; parts of less than five characters are no secrets.
+
+    Returns:
+        The text, with ``***`` for each.
+    """
+    values = [value for name, value in headers.multi_items() if is_secret(name)]
+    parts = {part for value in values for part in [value, *_parts(value)] if len(part) > 4}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "***")
+    return text
 
 
 def checked_name(name: str | bytes) -> str:
@@ -296,7 +316,10 @@ class Headers(MutableMapping[str, str]):
         if not isinstance(other, Headers):
             if not isinstance(other, Mapping | list | tuple):
                 return NotImplemented
-            other = Headers(other)
+            try:
+                other = Headers(other)
+            except InvalidRequest:
+                return False
         return self._lines.grouped() == other._lines.grouped()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as MutableMapping is

@@ -23,10 +23,10 @@ def checked_method(method: str) -> str:
     Raises:
         InvalidRequest: It is no token.
     """
-    if method in _METHODS:
-        return method
     if not isinstance(method, str):
         raise InvalidRequest(f"method: give a str such as 'GET', not {type(method).__name__}")
+    if method in _METHODS:
+        return method
     try:
         return checked_name(method).upper()
     except InvalidRequest:
@@ -70,7 +70,7 @@ class Request:
             InvalidRequest: Method or headers cannot be sent.
             InvalidURL: The URL cannot be used.
         """
-        self.method = method if method in _METHODS else checked_method(method)
+        self.method = checked_method(method)
         self.url = url if url.__class__ is URL else URL.parse(url)
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.content = content

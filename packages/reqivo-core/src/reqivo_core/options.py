@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from reqivo_core.errors import InvalidRequest
+from reqivo_core.splitting import known_encoding
+
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from reqivo_core.auth import AuthTypes
@@ -113,9 +117,33 @@ BUILDING_OPTIONS = frozenset(
 SENDING_OPTIONS = REQUEST_OPTIONS - BUILDING_OPTIONS
 SESSION_OPTIONS = frozenset(SessionOptions.__annotations__) - FROM_PLUGINS.keys()
 
+_FLAG = (lambda value: isinstance(value, bool), "True or False")
+_FUNCTION = (callable, "a function")
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "stream": _FLAG,
+    "trust_env": _FLAG,
+    "raise_for_status": _FLAG,
+    "follow_redirects": _FLAG,
+    "max_redirects": (lambda value: type(value) is int and value >= 0, "a whole number of at least 0"),
+    "http1": _FLAG,
+    "http2": (_FLAG[0], "True, False or None"),
+    "proxies": (lambda value: isinstance(value, Mapping), "a mapping from scheme or scheme://host to a proxy"),
+    "default_encoding": (
+        lambda value: isinstance(value, str) and known_encoding(value) is not None,
+        "the name of an encoding",
+    ),
+    "json_encoder": _FUNCTION,
+    "json_decoder": _FUNCTION,
+    "resolve": (lambda value: isinstance(value, Mapping) or callable(value), "a mapping from hosts, or a function"),
+    "local_address": (lambda value: isinstance(value, str) and value != "", "an IP address or an interface's name"),
+    "socket_path": (lambda value: isinstance(value, str | os.PathLike), "a path"),
+    "address_guard": (lambda value: hasattr(value, "check") and hasattr(value, "check_proxied"), "an AddressGuard()"),
+}
+"""Options whose values nothing else looks at before they are used; None always stands for what is not given."""
+
 
 def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> dict[str, Any]:
-    """Refuse unknown keywords and translate aliases.
+    """Refuse unknown keywords and values of the wrong kind, and translate aliases.
 
     Args:
         options: The keywords.
@@ -124,6 +152,7 @@ def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> 
 
     Raises:
         TypeError: A keyword is not known (the message suggests the nearest), or is given under two names.
+        InvalidRequest: A value is not of its kind.
     """
     result: dict[str, Any] = {}
     for name, value in options.items():
@@ -138,5 +167,9 @@ def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> 
         target = ALIASES.get(name, name)
         if target in result:
             raise TypeError(f"{where}: give {target!r} only once; {name!r} is another name of it")
+        if value is not None and target in _KINDS:
+            is_right, wanted = _KINDS[target]
+            if not is_right(value):
+                raise InvalidRequest(f"{target}={value!r}: give {wanted}")
         result[target] = value
     return result

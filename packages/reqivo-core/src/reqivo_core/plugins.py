@@ -200,8 +200,7 @@ class _Registry:
         """Load entry points, unless that was done."""
         if self.loaded is None:
             with self.lock:
-                if self.loaded is None:
-                    self.loaded = self._load()
+                self.loaded = self.loaded or self._load()
         return self.loaded
 
     def _load(self) -> PluginSet:
@@ -258,6 +257,8 @@ def plugin_set(own: Iterable[Any] = ()) -> PluginSet:
     Raises:
         PluginError: One of the session's own cannot be used.
     """
+    if not isinstance(own, Iterable):
+        raise PluginError(f"plugins={own!r}: give a list of plugins")
     loaded = _registry.load()
     extra = [plugin() if inspect.isclass(plugin) else plugin for plugin in own]
     if not extra:

@@ -11,8 +11,9 @@ they give back goes into ``_abandoned`` (appending to a deque is atomic), and wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Coroutine, Hashable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from reqivo_core.errors import PoolTimeout, SessionClosed
 from reqivo_core.forks import ForkSafe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reqivo_core.routes import ConnectionKey, Route
     from reqivo_core.urls import Origin
 
+T = TypeVar("T")
 Dial = Callable[["Origin", "Route", "Exchange", Callable[[], None]], Coroutine[Any, Any, "Transport"]]
 """Opens a connection; see :meth:`reqivo_core.dialing.Dialer.dial`."""
 
@@ -31,6 +33,13 @@ Dial = Callable[["Origin", "Route", "Exchange", Callable[[], None]], Coroutine[A
 def session_closed() -> SessionClosed:
     """The error for a request to a session that was closed before."""
     return SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
+
+
+def _taken(queue: deque[T]) -> Iterator[T]:
+    """Take out one after the other. Two threads may do so at once: each item is taken by one of them."""
+    with suppress(IndexError):  # the other thread took the last
+        while queue:
+            yield queue.popleft()
 
 
 class PoolCounts(NamedTuple):
@@ -224,33 +233,25 @@ class Pool(ForkSafe):
 
     def _settle(self, state: PoolState) -> None:
         """Do what the steps left to be done. Called without the lock."""
+        owners = {state}
         while self._abandoned and self._lock.acquire(blocking=False):
             try:
                 while self._abandoned:
                     owner, member = self._abandoned.popleft()
+                    owners.add(owner)  # another one, if it is left of another world
                     owner.release(member, self._runtime.now())
-                    if owner is not state:
-                        self._carry_out(owner)
             finally:
                 self._lock.release()
-        if state.to_close or state.to_wake:
-            self._carry_out(state)
+        for owner in owners:
+            self._carry_out(owner)
 
     @staticmethod
     def _carry_out(state: PoolState) -> None:
-        """Close and wake. Two threads may do it at once: each item is popped by one of them."""
-        while state.to_wake:
-            try:
-                place = state.to_wake.popleft()
-            except IndexError:  # another thread was quicker
-                break
+        """Close and wake."""
+        for place in _taken(state.to_wake):
             if place.waiter is not None:
                 place.waiter.wake()
-        while state.to_close:
-            try:
-                transport = state.to_close.popleft()
-            except IndexError:  # another thread was quicker
-                break
+        for transport in _taken(state.to_close):
             transport.close()
 
     def _enter(self, world: Hashable) -> None:

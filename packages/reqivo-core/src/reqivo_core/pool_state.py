@@ -338,14 +338,11 @@ class PoolState:
             member.uses += 1
             self._settle(place, member)
             self._note_hunger(bucket)
-        elif others_hunger:
+        else:
             bucket.streak = 0
             self._hungry.pop(bucket, None)  # to the end of the line
             self._remove(member)
             self._note_hunger(bucket)
-        else:
-            bucket.idle[member] = None
-            self._rest(member, now)
 
     def _place_shared(self, member: Member, now: float) -> None:
         """A shared connection has more room or less: serve its queue, and keep the book on where room is."""
@@ -369,17 +366,16 @@ class PoolState:
     def _rest(self, member: Member, now: float) -> None:
         """Put a connection among the idle ones, within their number."""
         idle = self._idle
+        if member in idle:
+            return  # only what it could carry has changed
         timeout = self._idle_timeout
         if timeout is not None:
             member.expires_at = now + timeout
             if not idle:
                 self._expires_first = member.expires_at
-        if member in idle:
-            idle.move_to_end(member)
-        else:
-            idle[member] = None
-            if len(idle) > self._max_idle:
-                self._remove(next(iter(idle)))
+        idle[member] = None
+        if len(idle) > self._max_idle:
+            self._remove(next(iter(idle)))
 
     def _remove(self, member: Member, *, feed: bool = True) -> None:
         """Take a connection out of the books; its slot is free."""

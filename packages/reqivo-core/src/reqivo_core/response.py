@@ -156,7 +156,7 @@ class Response(BaseResponse):
             RequestError: Reading failed.
         """
         written = 0
-        total = self._total
+        total = self._announced()  # before the file is replaced: there may be nothing to replace it by
         with open(path, "wb") as file:
             for chunk in self.iter_content(None):
                 file.write(chunk)

@@ -121,8 +121,6 @@ class ConnectionKey:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
         return isinstance(other, ConnectionKey) and (self.origin, self.route, self._token) == (
             other.origin,
             other.route,

@@ -78,17 +78,26 @@ class TextChunks:
         Args:
             encoding: A codec of Python's. What it cannot decode becomes U+FFFD.
         """
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
 
     def feed(self, data: bytes) -> list[str]:
         """See Splitter."""
-        text = self._decoder.decode(data)
+        text = self._decode(data)
         return [text] if text else []
 
     def end(self) -> list[str]:
         """See Splitter."""
-        text = self._decoder.decode(b"", True)
+        text = self._decode(b"", True)
         return [text] if text else []
+
+    def _decode(self, data: bytes, is_last: bool = False) -> str:
+        try:
+            return self._decoder.decode(data, is_last)
+        except UnicodeError:  # UTF-16 or UTF-32 without a byte order mark: little-endian, as nearly everybody means it
+            held, _ = self._decoder.getstate()
+            self._decoder = codecs.getincrementaldecoder(f"{codecs.lookup(self._encoding).name}-le")("replace")
+            return self._decoder.decode(held + data, is_last)
 
 
 class Lines:
@@ -145,10 +154,14 @@ class Lines:
         return [*lines, last] if last else lines
 
 
+_not_of_texts = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape"})
+"""Codecs of names and of literals: they cannot put U+FFFD for what they do not know, or warn of it."""
+
+
 def known_encoding(name: str) -> str | None:
-    """The name if Python has a text codec for it, else None."""
+    """The name if Python has a codec for texts by it, else None."""
     try:
-        "".encode(name)  # refuses the codecs that are not for text
+        "".encode(name)  # refuses the codecs that do not make octets of text
     except (LookupError, ValueError):
         return None
-    return name
+    return None if codecs.lookup(name).name in _not_of_texts else name

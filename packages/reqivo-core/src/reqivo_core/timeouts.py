@@ -157,10 +157,6 @@ class Deadline:
             raise self.expired()
         return left if seconds is None or left < seconds else seconds
 
-    def connect(self) -> float | None:
-        """Seconds that connecting may take."""
-        return self.within(self.timeout.connect)
-
     def read(self) -> float | None:
         """Seconds that one read may take."""
         return self.timeout.read if self.instant is None else self.within(self.timeout.read)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext | TlsConfig"
 Cert: TypeAlias = "str | os.PathLike[str] | tuple[str | os.PathLike[str], ...] | None"
 
+_VERIFY = "give True, False, 'system', the path of a PEM file or folder, an SSLContext or a TlsConfig"
+_CERT = "give the path of a PEM file, or (certificate, key[, password])"
+
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
@@ -53,13 +56,17 @@ class TlsConfig:
             The value.
 
         Raises:
-            InvalidRequest: ``cert`` is not a path or a tuple of two or three.
+            InvalidRequest: One of them is something else, or names a file that does not exist.
         """
         parts = _paths(cert)
         if isinstance(verify, TlsConfig):
             return verify if parts is None else replace(verify, cert=parts)
-        if isinstance(verify, os.PathLike):
+        if isinstance(verify, str | os.PathLike):
             verify = os.fspath(verify)
+            if verify != "system" and not os.path.exists(verify):
+                raise InvalidRequest(f"verify={verify!r}: there is no such file or folder; {_VERIFY}")
+        elif not isinstance(verify, bool) and not hasattr(verify, "wrap_bio"):
+            raise InvalidRequest(f"verify={verify!r}: {_VERIFY}")
         return cls(verify, parts, trust_env=trust_env)
 
     def __repr__(self) -> str:
@@ -71,8 +78,11 @@ def _paths(cert: Cert) -> tuple[str, ...] | None:
     """A client's certificate as a tuple, however it was written."""
     if cert is None:
         return None
-    if not isinstance(cert, tuple):
-        return (os.fspath(cert),)
-    if len(cert) not in (2, 3):
-        raise InvalidRequest("cert: give the path of a PEM file, or (certificate, key[, password])")
-    return tuple(os.fspath(part) for part in cert)
+    parts = cert if isinstance(cert, tuple) else (cert,)
+    is_one = cert is not parts
+    if not is_one and len(parts) not in (2, 3) or not all(isinstance(part, str | os.PathLike) for part in parts):
+        raise InvalidRequest(f"cert: {_CERT}")
+    for path in parts[:2]:
+        if not os.path.exists(path):
+            raise InvalidRequest(f"cert: there is no file {os.fspath(path)!r}; {_CERT}")
+    return tuple(os.fspath(part) for part in parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from reqivo_core.errors import ReadError, ReadTimeout, RequestError, WriteError, WriteTimeout
-from reqivo_http11.framing import READ_SIZE, disconnected
+from reqivo_http11.duplex import HELD, Sending
+from reqivo_http11.framing import READ_SIZE, Kind, disconnected
 
 if TYPE_CHECKING:
     from reqivo_core.interfaces import Exchange, NetworkStream
@@ -19,10 +20,7 @@ CONTINUE_WAIT = 1.0
 """Seconds that a body waits for ``100 Continue`` (RFC 9110 §10.1.1: not for ever)."""
 
 _JOINED = 64 * 1024
-_WITH_AN_ANSWER = (
-    "it has answered with {} before the request was over; a response is read once its request is sent, "
-    "so if the server waits for that, use HTTP/2"
-)
+_WITH_AN_ANSWER = "it has answered with {} before the request was over"
 _CONTINUE = 100
 _SWITCHING_PROTOCOLS = 101
 
@@ -32,9 +30,10 @@ class Conversation:
 
     Attributes:
         is_sent: Whether the request was sent whole; if not, the connection cannot carry another.
+        sending: What is left of the request, where the response has to be read in order that it can be sent.
     """
 
-    __slots__ = ("_exchange", "_may_continue", "_receiver", "_request", "_stream", "is_sent")
+    __slots__ = ("_exchange", "_may_continue", "_receiver", "_request", "_stream", "is_sent", "sending")
 
     def __init__(self, stream: NetworkStream, receiver: HeadReceiver, request: Request, exchange: Exchange) -> None:
         self._stream = stream
@@ -43,6 +42,7 @@ class Conversation:
         self._exchange = exchange
         self._may_continue = False
         self.is_sent = False
+        self.sending: Sending | None = None
 
     async def hold(self, outgoing: Outgoing, upload: Upload | None) -> Head:
         """Have the whole conversation.
@@ -107,29 +107,53 @@ class Conversation:
     async def _upload(self, upload: Upload, piece: bytes | memoryview) -> Head | None:
         """Write the rest of the body, looking before each piece whether the server has answered.
 
-        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest; if
-        it waits for its answer to be read instead, the write times out, since a leaf cannot write and read at once.
+        An answer of 300 or more ends it. With a lesser one the server may well go on reading, so it gets the rest.
 
         Returns:
             The final head, if it came before the end of the body.
         """
-        early = None
         while piece:
-            if early is None and self._stream.is_readable():
+            if self._stream.is_readable():
                 early = await self._look()
-                if early is not None and early.status >= 300:
-                    return early
+                if early is not None:
+                    return early if early.status >= 300 else await self._upload_beside(early, upload, piece)
             try:
                 await self._stream.write(piece, self._exchange.deadline.write())
             except (WriteError, WriteTimeout) as error:
-                if early is not None:
-                    error.args = (f"{error.args[0]}; {_WITH_AN_ANSWER.format(early.status)}",)
-                elif answer := await self._answer_to(error):
+                if answer := await self._answer_to(error):
                     return answer
                 raise
             piece = await upload.next_piece()
         self.is_sent = True
+        return None
+
+    async def _upload_beside(self, early: Head, upload: Upload, piece: bytes | memoryview) -> Head:
+        """Write the rest of the body to a server that answers meanwhile, and keep what it says.
+
+        When that is too much to be kept, ``sending`` is left to whoever reads the response.
+        """
+        sending = Sending(self._stream, self._exchange, upload, piece)
+        receiver = self._receiver
+        try:
+            while self._expects_body() and (octets := await sending.step()):
+                receiver.rest += octets
+                if len(receiver.rest) > HELD and self._expects_body():
+                    self.sending = sending
+                    return early
+            await sending.finish()
+        except (ReadError, WriteError, WriteTimeout) as error:
+            error.args = (f"{error.args[0]}; {_WITH_AN_ANSWER.format(early.status)}",)
+            error.response_started = True
+            raise
+        self.is_sent = True
         return early
+
+    def _expects_body(self) -> bool:
+        """Whether more of a response's body is to come, as far as can be told without taking it apart."""
+        framing, kind = self._receiver.framing, self._receiver.framing.kind
+        if kind is Kind.LENGTH:
+            return len(self._receiver.rest) < framing.length
+        return kind is Kind.CHUNKED or kind is Kind.UNTIL_CLOSE
 
     async def _answer_to(self, error: WriteError | WriteTimeout) -> Head | None:
         """Read the answer that a server may have sent before it stopped reading."""

@@ -81,6 +81,10 @@ class Upload:
                 phase="write",
             )
 
+    def close(self) -> None:
+        """End the pass over the body, as far as that takes no waiting."""
+        self._reader.close()
+
     async def aclose(self) -> None:
         """End the pass over the body."""
         await self._reader.aclose()

@@ -9,6 +9,7 @@ from reqivo_core.errors import LocalProtocolError, ServerDisconnected
 from reqivo_core.interfaces import IncomingResponse, Transport
 from reqivo_http11.codec import VARIABLE, load_codec
 from reqivo_http11.conversation import Conversation
+from reqivo_http11.duplex import DuplexBody
 from reqivo_http11.framing import Kind
 from reqivo_http11.receiving import HeadReceiver
 from reqivo_http11.request_body import Upload
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from reqivo_core.interfaces import Exchange, NetworkStream, ResponseBody, TransportContext
     from reqivo_core.messages import Request
     from reqivo_http11.codec import Codec, Head
+    from reqivo_http11.duplex import Sending
 
 CODEC = load_codec(os.environ.get(VARIABLE))
 """The codec that was chosen at import."""
@@ -112,8 +114,12 @@ class Http11Transport(Transport):
         conversation = Conversation(self._stream, receiver, request, exchange)
         try:
             head = await conversation.hold(outgoing, upload)
-            self._keeps_alive = conversation.is_sent and receiver.framing.keeps_alive and not outgoing.closes
-            response = self._respond(head, exchange)
+            sending = conversation.sending
+            is_sent = conversation.is_sent or sending is not None  # it will be, when a response that ends well is over
+            self._keeps_alive = is_sent and receiver.framing.keeps_alive and not outgoing.closes
+            response = self._respond(head, exchange, sending)
+            if sending is not None:
+                upload = None  # it ends with the response
         except BaseException:
             self.close()
             raise
@@ -138,7 +144,7 @@ class Http11Transport(Transport):
             return error
         return LocalProtocolError("HTTP/1.1 carries one exchange at a time: read or close the last response first")
 
-    def _respond(self, head: Head, exchange: Exchange) -> IncomingResponse:
+    def _respond(self, head: Head, exchange: Exchange, sending: Sending | None) -> IncomingResponse:
         """Make the response of a final head."""
         receiver = self._receiver
         framing = receiver.framing
@@ -149,7 +155,9 @@ class Http11Transport(Transport):
             body = CompleteBody(b"")
         else:
             rest, receiver.rest = receiver.rest, b""  # not kept: a connection may idle for long
-            if len(rest) == framing.length and framing.kind in _COUNTED:
+            if sending is not None:
+                body = DuplexBody(receiver.body(), rest, self._stream, exchange, self._end_exchange, sending)
+            elif len(rest) == framing.length and framing.kind in _COUNTED:
                 body = CompleteBody(rest)
                 self._end_exchange(True)
             else:

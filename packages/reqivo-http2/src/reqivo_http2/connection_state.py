@@ -68,6 +68,7 @@ class ConnectionState:
         policy: How patient it is.
         eagerness: How often this server wants to be asked for a sign of life.
         failure: Why the connection is over; None while it lives.
+        severed: Why nothing can be sent any more, though what the server sent before is still taken in; else None.
         farewell: What the server's GOAWAY said; None before one.
         is_draining: Whether no stream may be opened any more.
         is_acknowledged: Whether the server has taken our SETTINGS.
@@ -100,6 +101,7 @@ class ConnectionState:
         self.peer = PeerSettings()
         self.pings = Pings()
         self.failure: Failure | None = None
+        self.severed: Failure | None = None
         self.farewell: str | None = None
         self.is_draining = False
         self.is_acknowledged = False
@@ -312,14 +314,33 @@ class ConnectionState:
         about = f"; before that: {self.farewell}" if self.farewell else ""
         self.fail(Failure(RemoteProtocolError, f"{fault.message} ({code_name(fault.code)}){about}", code=fault.code))
 
+    def sever(self, failure: Failure) -> None:
+        """A write failed: the server is gone, but what it sent before may not have been read yet.
+
+        No stream sends any more. Those for which enough has come end well; the others fail when reading comes to its
+        end (``end``), for the reason given here.
+        """
+        self.severed = failure
+        self.is_draining = self.has_changed = True
+        self.outgoing.shut()
+        for stream in list(self.streams.values()):
+            stream.stop_sending()
+            self.woken += stream.waiters
+            self.forget_if_over(stream)
+        self.woken += self.waiters
+
     def end(self) -> None:
         """The server closed the connection."""
-        self.fail(disconnected(self.farewell or "the server closed the connection without answering"))
+        if self.severed is not None and self.farewell is None:
+            self.fail(self.severed)
+        else:
+            self.fail(disconnected(self.farewell or "the server closed the connection without answering"))
 
     def fault(self, stream: Stream, fault: StreamFault, now: float) -> None:
         """Reset a stream on which the server broke the rules."""
         stream.is_silent = False
-        stream.discard()
+        if not fault.failure.is_cut:  # else what came is sound as far as it goes
+            stream.discard()
         self.cancel(stream, fault.code, now, fault.failure)
 
     # Time.

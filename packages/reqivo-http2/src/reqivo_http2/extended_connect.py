@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reqivo_core.tls_config import TlsConfig
+    from reqivo_http2.faults import Failure
     from reqivo_http2.streams import Stream
     from reqivo_http2.wire import Wire
 
@@ -80,8 +81,8 @@ class TunnelStream(NetworkStream):
         """See :meth:`NetworkStream.write`."""
         stream = self._stream
         if self._is_closed or stream.is_local_closed:
-            is_ours = self._is_closed or stream.failure is None
-            why = "it was closed" if is_ours or stream.failure is None else stream.failure.message
+            failure = None if self._is_closed else self._failure
+            why = "it was closed" if failure is None else failure.message
             raise WriteError(f"nothing can be written to the tunnel: {why}", phase="write")
         if not len(data):
             return
@@ -94,8 +95,13 @@ class TunnelStream(NetworkStream):
         except BaseException:
             self.close()  # nobody knows how much has left
             raise
-        if stream.failure is not None:
-            raise WriteError(f"the tunnel broke: {stream.failure.message}", phase="write")
+        if (failure := self._failure) is not None:
+            raise WriteError(f"the tunnel broke: {failure.message}", phase="write")
+
+    @property
+    def _failure(self) -> Failure | None:
+        """Why nothing can be written any more."""
+        return self._stream.failure or self._wire.state.severed
 
     def _send_now(self) -> None:
         """Send what was handed over, if that takes no time."""

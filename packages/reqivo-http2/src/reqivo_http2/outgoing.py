@@ -34,6 +34,7 @@ class Outgoing:
         control_size: Octets of frames other than DATA that wait.
         sent: Octets of DATA that have left since the connection began.
         on_end: Called with a stream whose last octet of DATA has left.
+        is_shut: Whether nothing can be sent any more.
     """
 
     def __init__(self, on_end: Callable[[Stream], None]) -> None:
@@ -44,9 +45,12 @@ class Outgoing:
         self._control: list[bytes] = []
         self.control_size = 0
         self._sending: dict[Stream, None] = {}
+        self.is_shut = False
 
     def add(self, frame: bytes) -> None:
         """Queue a frame other than DATA."""
+        if self.is_shut:
+            return
         self._control.append(frame)
         self.control_size += len(frame)
 
@@ -92,6 +96,11 @@ class Outgoing:
         self._control.clear()
         self.control_size = 0
         self._sending.clear()
+
+    def shut(self) -> None:
+        """Forget everything, and take nothing any more."""
+        self.is_shut = True
+        self.clear()
 
     def take_control(self) -> bytes:
         """Take the frames other than DATA."""

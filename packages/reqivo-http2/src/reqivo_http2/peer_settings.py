@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ASSUMED_STREAMS = 100
-"""Concurrent streams before the server has said how many it takes."""
+"""Concurrent streams before the server has said how many it takes: what others assume (Go, hyper, browsers), too.
+
+It is not remembered from one connection to the next. A request beyond a lower limit is refused, so it provably was not
+processed, and is sent again once the limit is known; only a body that can be read but once is lost by that. A limit
+that was remembered would outlive the server that set it: behind one address there may be many.
+"""
 UNSAID_STREAMS = 1000
 """Concurrent streams where the server does not limit them."""
 NO_RFC7540_PRIORITIES = 0x9

@@ -66,6 +66,12 @@ class Pings:
             answered(sent, now)
         return True
 
+    def restart(self, now: float) -> None:
+        """Count from now on the time that signs of life take: what asks for them leaves only now."""
+        for payload, (_, answered) in self._waiting.items():
+            if answered is None:
+                self._waiting[payload] = now, None
+
     def oldest_probe(self) -> float | None:
         """When the sign of life that is still due was asked for."""
         if not self.is_probing:

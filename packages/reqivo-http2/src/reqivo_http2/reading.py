@@ -130,13 +130,17 @@ class Reading:
             pause = max(0.0, due - self._runtime.now())
             if seconds is None or pause < seconds:
                 seconds = pause
+        if self._state.severed is not None:
+            # Nobody is there any more: what has come is taken in, nothing is waited for.
+            seconds = 0
+            self._stream.is_readable()  # asyncio looks into the system's buffer only then
         try:
             data = await self._stream.read(READ_SIZE, seconds)
             with self._guard:
                 self._receiver.receive(data, self._runtime.now())
         except ReadTimeout:
             with self._guard:
-                self._state.tick(self._runtime.now())
+                self._tick(self._runtime.now())
         except RequestError as error:
             self._break(error)
             return
@@ -149,6 +153,15 @@ class Reading:
             await self._answer(deadline)
         if self._state.failure is not None:
             self._stream.close()
+
+    def _tick(self, now: float) -> None:
+        """Nothing came: look at the clock. The guard is held."""
+        if self._state.severed is not None:
+            self._state.end()
+        elif self._writing.has_left_behind:
+            self._state.pings.restart(now)  # they leave only now, so nobody has been asked for a sign of life yet
+        else:
+            self._state.tick(now)
 
     async def _answer(self, deadline: Deadline) -> None:
         """Write what the state has to say to what it took in."""
@@ -163,7 +176,7 @@ class Reading:
     def _break(self, error: RequestError) -> None:
         """The connection broke while reading."""
         with self._guard:
-            if self._state.farewell is not None:
+            if self._state.farewell is not None or self._state.severed is not None:
                 self._state.end()
             else:
                 self._state.fail(broken_by(error))

@@ -278,6 +278,10 @@ class Stream:
         if self.failure is None and not self.is_remote_closed:
             self.failure = failure
         self.is_remote_closed = True
+        self.stop_sending()
+
+    def stop_sending(self) -> None:
+        """Send no more."""
         self.is_local_closed = True
         self.pending = _NO_OCTETS
         self.ends_with_pending = False

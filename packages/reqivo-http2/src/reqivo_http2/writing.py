@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Writing:
     """The writer's place of one connection."""
 
-    __slots__ = ("_guard", "_is_writing", "_runtime", "_state", "_stream", "_turns")
+    __slots__ = ("_guard", "_is_passing", "_is_writing", "_runtime", "_state", "_stream", "_turns")
 
     def __init__(self, stream: NetworkStream, state: ConnectionState, guard: Guard, runtime: Runtime) -> None:
         self._stream = stream
@@ -32,6 +32,7 @@ class Writing:
         self._guard = guard
         self._runtime = runtime
         self._is_writing = False
+        self._is_passing = False  # whether who has the place writes one piece and no more
         self._turns: list[Waiter] = []
 
     async def flush(self, deadline: Deadline, stream: Stream | None = None, *, only_control: bool = False) -> None:
@@ -42,38 +43,48 @@ class Writing:
             stream: Whose octets the caller is concerned with: once they have left, others may take the place.
             only_control: Whether to leave DATA to those whose it is.
 
+        A connection that turns out to be broken is no error here: what the server sent before may be an answer, and
+        those who wait for one are told when there is none.
+
         Raises:
-            RequestError: The connection broke, which all its streams have been told.
+            RequestError: The write took too long, which ends the connection; or the deadline has passed.
         """
         state, guard, outgoing = self._state, self._guard, self._state.outgoing
+        if not only_control and len(state.streams) > 1 and outgoing.has_something and not self._is_writing:
+            # Others who are about to send queue their frames too: one write for many costs little more. The place is
+            # taken behind that, not before: who is cancelled here would leave the frames of all who relied on it.
+            await self._runtime.give_way()
         holds = False
         data = b""
         try:
-            with guard:
-                if self._is_writing or not outgoing.has_something:
-                    return
-                self._is_writing = holds = True
-            if not only_control and len(state.streams) > 1:
-                # Others who are about to send queue their frames too: one write for many costs little more.
-                await self._runtime.give_way()
+            while not holds:
+                with guard:
+                    if not outgoing.has_something or (self._is_writing and not self._is_passing):
+                        return
+                    waiter = self._queue() if self._is_writing else None
+                    if waiter is None:
+                        self._is_writing = holds = True
+                if waiter is not None:
+                    await self._await_turn(waiter, None)
             has_written = False
             while True:
+                seconds = deadline.write()  # before anything is taken: one request's deadline is no other's concern
                 with guard:
                     if not (has_written and self._turns_wait_behind(stream)):
                         data = outgoing.take_control() if only_control else outgoing.take()
                     if not data:
                         self._leave()
                         return
-                await self._stream.write(data, deadline.write())
+                await self._stream.write(data, seconds)
                 data = b""
                 has_written = True
+        except WriteError as error:
+            self._sever(error)
         except BaseException as error:
             if data:
                 self._break(error)
             elif holds:
-                with guard:
-                    self._leave()
-                self.flush_now()  # others have left their frames to us
+                self._abandon()
             raise
 
     def _turns_wait_behind(self, stream: Stream | None) -> bool:
@@ -82,12 +93,27 @@ class Writing:
 
     def _leave(self) -> None:
         """Give the place up. The guard is held."""
-        self._is_writing = False
+        self._is_writing = self._is_passing = False
         if self._turns:
             self._state.woken += self._turns
 
+    def _abandon(self) -> None:
+        """Give the place up before all is written that others have left to whoever has it."""
+        with self._guard:
+            self._leave()
+        self.flush_now()
+        if self.has_left_behind:
+            # They wait for answers to what has not left, and nobody is there to write it.
+            self._break(WriteError("the connection took no more, so it had to be closed", phase="write"))
+
+    def _sever(self, error: WriteError) -> None:
+        """The connection broke: nothing can be sent any more. What has arrived is still to be read."""
+        with self._guard:
+            self._leave()
+            self._state.sever(broken_by(error))
+
     def _break(self, error: BaseException) -> None:
-        """A write failed or was cancelled: nobody knows how much left, so the connection is over."""
+        """A write timed out or was cancelled: nobody knows how much left, so the connection is over."""
         with self._guard:
             self._leave()
             self._state.outgoing.clear()
@@ -100,25 +126,43 @@ class Writing:
         Args:
             only_control: Whether to leave DATA to those whose it is.
         """
+        while self._pass_by(only_control) and self._state.outgoing.has_control:
+            pass  # others in passing have left theirs
+
+    def _pass_by(self, only_control: bool) -> bool:
+        """Write one piece, if the place is free and that takes no time.
+
+        Returns:
+            Whether anything was written.
+        """
         with self._guard:
             data = b""
             if not self._is_writing and self._stream.is_writable():
                 outgoing = self._state.outgoing
                 data = outgoing.take_control() if only_control else outgoing.take()
             if data:
-                self._is_writing = True
+                self._is_writing = self._is_passing = True
         if not data:
-            return
+            return False
         try:
             run_blocking(self._stream.write(data, 0))
         except ReqivoError as error:
-            self._break(error)
-            return
+            if isinstance(error, WriteError) and self._stream.is_readable():
+                self._sever(error)
+            else:
+                self._break(error)  # not broken, it may be, but out of reach from where a farewell is said
+            return False
         except BaseException as error:
             self._break(error)
             raise
         with self._guard:
             self._leave()
+        return True
+
+    @property
+    def has_left_behind(self) -> bool:
+        """Whether frames wait that nobody is about to write: they could not leave without waiting."""
+        return self._state.outgoing.has_control and not self._is_writing
 
     async def take_turn(self, stream: Stream, deadline: Deadline) -> bool:
         """Wait for the writer's place, if it is taken and something of a stream could leave.
@@ -129,14 +173,23 @@ class Writing:
         with self._guard:
             if not (self._is_writing and self._state.outgoing.may_send(stream)):
                 return False
-            waiter = self._runtime.waiter()
-            self._turns.append(waiter)
+            waiter = self._queue()
+        await self._await_turn(waiter, deadline)
+        return True
+
+    def _queue(self) -> Waiter:
+        """Stand in line for the place. The guard is held."""
+        waiter = self._runtime.waiter()
+        self._turns.append(waiter)
+        return waiter
+
+    async def _await_turn(self, waiter: Waiter, deadline: Deadline | None) -> None:
+        """Wait until the place is given up; a passer-by does so soon enough for no deadline to be asked."""
         try:
-            await waiter.wait(deadline.write())
+            await waiter.wait(None if deadline is None else deadline.write())
         finally:
             with self._guard:
                 self._turns.remove(waiter)
-        return True
 
 
 def broken_by(error: BaseException) -> Failure:

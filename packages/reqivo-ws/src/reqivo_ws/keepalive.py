@@ -8,6 +8,7 @@ no silence of the peer's; the clock starts when the ping was written, not when i
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from enum import Enum
 
 MAX_OUTSTANDING = 64
@@ -46,10 +47,9 @@ class KeepAlive:
 
     def resume(self, now: float) -> None:
         """Reading goes on: what passed while nobody read does not count."""
-        if self._paused is not None:
-            if self.awaiting is not None:
-                self.awaiting += now - max(self._paused, self.awaiting)
-            self._paused = None
+        if self._paused is not None and self.awaiting is not None:
+            self.awaiting += now - max(self._paused, self.awaiting)
+        self._paused = None
 
     def pause(self, now: float) -> None:
         """Nobody reads now."""
@@ -138,11 +138,10 @@ class Pings:
             Seconds since the ping was written; None if the pong answers none of ours, which is allowed.
         """
         latency = None
-        if payload in self._waiting:
-            for key in list(self._waiting):
-                ping = self._waiting.pop(key, None)  # whoever sent it may give up waiting at this moment
-                if ping is not None:
-                    latency = ping.latency = max(0.0, now - ping.sent)
-                if key == payload:
-                    break
+        keys = list(self._waiting)
+        answered = keys[: keys.index(payload) + 1] if payload in keys else ()
+        for key in answered:
+            with suppress(KeyError):  # whoever sent it may give up waiting at this moment
+                ping = self._waiting.pop(key)
+                latency = ping.latency = max(0.0, now - ping.sent)
         return latency

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from reqivo_core.base_response import BaseResponse
     from reqivo_core.base_session import BaseSession
+    from reqivo_core.body import Body
     from reqivo_core.headers import HeaderTypes
     from reqivo_core.interfaces import NetworkStream
     from reqivo_core.messages import Request
@@ -187,39 +188,49 @@ def _in_http(location: str) -> str:
 
 async def _judge(response: Any, key: str, target: Target) -> Opened:
     """Take the connection of a server that accepts as it must; raise for any other."""
-    stream: NetworkStream | None = response.extensions.pop("network_stream", None)
+    stream: NetworkStream | None = response.extensions.get("network_stream")
     if stream is None or not is_accepted(response.status_code, response.http_version):
-        if stream is not None:
-            stream.close()
         said = f"{response.status_code} {excerpt(response.reason)}" if response.reason else str(response.status_code)
         raise await _refusal(response, f"the server answered {said}")
+    del response.extensions["network_stream"]
     try:
-        negotiated = check_response(response.http_version, response.headers, key, target.subprotocols, target.offers)
-    except Refused as refused:
-        stream.close()
-        raise HandshakeError(f"the server's opening handshake is not valid: {refused.why}", response=response) from None
+        negotiated = _agreed(response, key, target)
     except BaseException:
         stream.close()
         raise
     return Opened(stream, response, negotiated)
 
 
-async def _refusal(response: Any, why: str) -> HandshakeError:
-    """The error for a response that opens nothing, with as much of its body as may be kept."""
-    body = response.body_reader
+def _agreed(response: Any, key: str, target: Target) -> Negotiated:
+    """What the server agreed upon, accepting."""
+    try:
+        return check_response(response.http_version, response.headers, key, target.subprotocols, target.offers)
+    except Refused as refused:
+        raise HandshakeError(f"the server's opening handshake is not valid: {refused.why}", response=response) from None
+
+
+async def _beginning(body: Body) -> bytes:
+    """As much of a body as comes, up to what may be kept; the rest is given up."""
     kept = bytearray()
     try:
-        while body is not None and len(kept) < MAX_BODY and (chunk := await body.read_chunk()):
+        while len(kept) < MAX_BODY and (chunk := await body.read_chunk()):
             kept += chunk
     except ReqivoError:
         pass  # the rest of the body is not what went wrong
     finally:
-        if body is not None:
-            body.close()
+        body.close()
+    return bytes(kept)
+
+
+async def _refusal(response: Any, why: str) -> HandshakeError:
+    """The error for a response that opens nothing, with as much of its body as may be kept."""
+    body = response.body_reader
+    kept = response.content if body is None else await _beginning(body)
+    await response.drop()
     readable = type(response).build(
         response.status_code,
         headers=response.headers,
-        body=bytes(kept[:MAX_BODY]),
+        body=kept[:MAX_BODY],
         request=response.request,
         reason=response.reason,
         http_version=response.http_version,

@@ -36,7 +36,7 @@ class _Listener(Extension):
     def enabled(self) -> bool:
         return True
 
-    def offer(self) -> bool:
+    def offer(self) -> bool:  # pragma: no cover  # wsproto asks as it shakes hands, which is not left to it
         return False
 
     def frame_inbound_header(

@@ -48,6 +48,7 @@ class _Space:
         qop: ``auth``, ``auth-int``, or None for what RFC 2069 had.
         username: The user name, or its hash where the server wants that.
         is_hashed: Whether it is the hash.
+        connects: Whether an upgrade is a CONNECT there, as it is from HTTP/2 on (RFC 8441 §4).
         cnonce: Our own nonce.
         secret: The hash of A1 (RFC 7616 §3.4.2).
         count: How often the nonce has been used.
@@ -61,6 +62,7 @@ class _Space:
     qop: str | None
     username: str
     is_hashed: bool
+    connects: bool = False
     cnonce: str = ""
     secret: bytes = b""
     count: int = 0
@@ -124,6 +126,7 @@ class DigestAuth(ForkSafe):
         for scheme, parameters in read_challenges(response.headers.get_all("www-authenticate")):
             space = self._space(parameters, request.content) if scheme == "digest" else None
             if space is not None:
+                space.connects = not response.http_version.startswith("HTTP/1")
                 return space, parameters.get("stale", "").lower() == "true"
         return None, False
 
@@ -172,7 +175,7 @@ class DigestAuth(ForkSafe):
             space.count += 1
             count = b"%08x" % space.count
         target = str(request.extensions.get("target") or request.url.target)
-        a2 = [request.method.encode(), target.encode("latin-1")]
+        a2 = [_method(request, space).encode(), target.encode("latin-1")]
         if space.qop == "auth-int":
             a2.append(run_blocking(_content_hash(space.hash, content)))
         nonce = space.nonce.encode("latin-1")
@@ -190,6 +193,11 @@ def _chosen(offered: list[str], content: Content) -> str | None:
     if "auth" in offered:
         return "auth"
     return "auth-int" if "auth-int" in offered and _can_hash(content) else None
+
+
+def _method(request: Request, space: _Space) -> str:
+    """The method as the server sees it, which is what it hashes (RFC 7616 §3.4.3)."""
+    return "CONNECT" if space.connects and "upgrade" in request.extensions else request.method
 
 
 def _can_hash(content: Content) -> bool:

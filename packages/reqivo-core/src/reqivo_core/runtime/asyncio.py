@@ -54,7 +54,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         self._peer = peer
         self._loop = loop
         self._pid = os.getpid()
-        self._has_arrived = _arrivals(sock)
+        self._has_arrived = _looks(sock)
         self._transport: asyncio.Transport | None = None
         self._buffer: memoryview | None = None  # what the loop receives into
         self._chunks: deque[bytes] = deque()
@@ -127,7 +127,9 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of it all."""
+        """Note the end of it all; where it broke, what has arrived before is still in the system's buffer."""
+        if exc is not None and not self._is_closed:
+            self._take_rest()
         self._is_lost = True
         self._buffer = None  # not for others: who knows what a loop that was interrupted still does to it
         self._error = exc if isinstance(exc, OSError) else None
@@ -241,11 +243,16 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
             transport.write(data)
             if not self._is_writing_paused and not transport.is_closing():
                 return
-            if timeout == 0 or not await self._wait_written(timeout):
+            # Where it is broken there is nothing to wait for: it will be lost in the loop's next turn.
+            if not (transport.is_closing() if timeout == 0 else await self._wait_written(timeout)):
                 raise sockets.write_timeout(self._peer, timeout)
-        if self._is_lost or self._is_closed:
+        if self._is_lost or self._is_closed or self._is_closing:
             reason = sockets.closed_here() if self._is_closed else self._error or OSError("it has ended")
             raise sockets.write_error(self._peer, reason) from self._error
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
     async def _wait_written(self, timeout: float | None) -> bool:
         """Wait until the system has taken everything, or the connection is lost; False when time ran out."""
@@ -343,19 +350,30 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
 
     def is_writable(self) -> bool:
         """See :meth:`NetworkStream.is_writable`."""
-        return not self._is_writing_paused
+        if self._is_writing_paused:
+            return False
+        return self._is_closed or self._transport is None or bool(_looks(self._socket, for_room=True)(0))
+
+    def _take_rest(self) -> None:
+        """Receive what came before the connection broke: the loop does not look again once a write has failed."""
+        rest = sockets.rest(self._socket)
+        self._chunks.extend(rest)
+        self._size += sum(map(len, rest))
 
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
 
 
-def _arrivals(sock: socket.socket) -> Callable[[int], object]:
-    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing."""
+def _looks(sock: socket.socket, *, for_room: bool = False) -> Callable[[int], object]:
+    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing.
+
+    Or, with ``for_room``, whether the system would take more.
+    """
     if not hasattr(select, "poll"):
-        return lambda milliseconds: True  # recv will tell
+        return lambda milliseconds: True  # recv or send will tell
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
+    poll.register(sock, select.POLLOUT if for_room else select.POLLIN)
     return poll.poll
 
 

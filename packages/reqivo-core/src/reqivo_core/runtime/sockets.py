@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
+_LARGE_READ = 256 * 1024
+
 UNIX_RETRY = 0.01
 """Seconds between two attempts at a Unix socket whose backlog is full: no event tells when it has room."""
 
@@ -204,6 +206,17 @@ def try_unix(sock: socket.socket, path: str) -> bool:
 def unix_timeout(path: str, timeout: float | None) -> ConnectTimeout:
     """Say that a Unix socket's server took no connection in time."""
     return ConnectTimeout(f"could not connect to {path} within {seconds(timeout)} s", phase="connect")
+
+
+def rest(sock: socket.socket) -> list[bytes]:
+    """Receive what lies in the system's buffer of a connection that broke; nothing is waited for."""
+    pieces = []
+    try:
+        while piece := sock.recv(_LARGE_READ):
+            pieces.append(piece)
+    except OSError:
+        pass  # that was all
+    return pieces
 
 
 def read_timeout(peer: str, timeout: float | None) -> ReadTimeout:

@@ -6,6 +6,7 @@ single waits, so a cancellation from outside always reaches the caller.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from typing import TYPE_CHECKING, Any
@@ -159,10 +160,8 @@ class TrioWaiter(Waiter):
         if _is_running_here(token):
             event.set()
             return
-        try:
+        with contextlib.suppress(trio.RunFinishedError):  # nobody waits any more
             token.run_sync_soon(event.set)
-        except trio.RunFinishedError:  # nobody waits any more
-            self._event = None
 
     async def wait(self, timeout: float | None) -> bool:
         """See Waiter."""
@@ -297,10 +296,10 @@ class _Race:
             self.failures.append((address, error))
             return
         try:
-            if sock.connect_ex(target):
-                await trio.lowlevel.wait_writable(sock)
-                sockets.check_connected(sock)
-            sockets.check_not_self(sock)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(target)
+            await trio.lowlevel.wait_writable(sock)
+            sockets.check_connected(sock)
         except OSError as error:
             sock.close()
             self.failures.append((address, error))

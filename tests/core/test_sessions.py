@@ -1,0 +1,91 @@
+"""The two faces: each verb, requests that were built before, what sessions add to URLs, and calls as coroutines."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from core.toys import URL, Toys, world
+from reqivo_core import AsyncSession, Session
+from reqivo_core.base_session import BaseSession
+from reqivo_core.testing.memory import MemoryRuntime
+
+VERBS = ["get", "head", "options", "delete", "post", "put", "patch", "query"]
+
+
+def options(runtime: MemoryRuntime, **more: Any) -> Any:
+    return {"runtime": runtime, "plugins": [Toys()], "trust_env": False, **more}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_is_sent(verb: str) -> None:
+    with world() as runtime:
+        with Session(**options(runtime)) as session:
+            response = getattr(session, verb)(f"{URL}/a", headers={"X": "y"})
+            assert (response.text, response.request.method) == (f"{verb.upper()} /a", verb.upper())
+            assert response.request.headers["x"] == "y"
+
+        async def main() -> None:
+            async with AsyncSession(**options(runtime)) as session:
+                response = await getattr(session, verb)(f"{URL}/a", headers={"X": "y"})
+                assert (response.text, response.request.headers["x"]) == (f"{verb.upper()} /a", "y")
+
+        runtime.run(main())
+
+
+def test_a_request_that_was_built_is_sent() -> None:
+    with world() as runtime:
+        with Session(**options(runtime)) as session:
+            assert session.send(session.build_request("PUT", f"{URL}/a", body=b"x")).text == "PUT /a"
+            with pytest.raises(TypeError, match="no option 'headers'"):
+                session.send(session.build_request("GET", URL), headers={})  # type: ignore[call-arg]  # it has some
+
+        async def main() -> None:
+            async with AsyncSession(**options(runtime)) as session:
+                request = session.build_request("PUT", f"{URL}/a", body=b"x")
+                assert (await session.send(request)).text == "PUT /a"
+                async with session.send(request, stream=True) as response:
+                    assert await response.aread() == b"PUT /a"
+
+        runtime.run(main())
+
+
+def test_parameters_of_url_session_and_call_are_merged() -> None:
+    with world() as runtime:
+        with Session(**options(runtime, params={"s": [1, 2]})) as session:
+            assert session.get(f"{URL}/a?u=0").text == "GET /a?u=0&s=1&s=2"
+            assert session.get(f"{URL}/a?u=0", params={"c": "é", "no": None}).text == "GET /a?u=0&s=1&s=2&c=%C3%A9"
+
+
+def test_a_call_may_be_given_up_before_it_is_awaited() -> None:
+    async def main() -> None:
+        async with AsyncSession(**options(runtime)) as session:
+            call = session.get(f"{URL}/a")
+            call.close()
+            del call
+            gc.collect()  # a call that was neither awaited nor closed would be warned of
+            assert session.pool.counts == (0, 0, 0)
+
+    with world() as runtime:
+        runtime.run(main())
+
+
+def test_a_streamed_call_may_be_awaited_or_entered_or_both() -> None:
+    async def main() -> None:
+        async with AsyncSession(**options(runtime)) as session:
+            async with session.stream("GET", f"{URL}/a") as response:
+                assert not response.is_closed
+            assert response.is_closed
+            async with await session.stream("GET", f"{URL}/b") as response:
+                assert b"".join([chunk async for chunk in response]) == b"GET /b"
+            assert session.pool.active == 0
+
+    with world() as runtime:
+        runtime.run(main())
+
+
+def test_what_both_faces_share_is_no_session() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        BaseSession()  # type: ignore[abstract]  # that is the point
