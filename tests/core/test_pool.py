@@ -13,9 +13,12 @@ from reqivo_core.errors import SessionClosed
 from reqivo_core.interfaces import Exchange
 from reqivo_core.limits import Limits
 from reqivo_core.pool import Lease, Pool
+from reqivo_core.routes import ConnectionKey, Route
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.timeouts import Deadline, Timeout
+from reqivo_core.tls_config import TlsConfig
+from reqivo_core.urls import URL
 
 
 class Wire:
@@ -49,29 +52,18 @@ class Runtime(BlockingRuntime):
 
     here: Hashable = "one world"
     time = 0.0
-    is_interrupted = False
+    looks_left: int | None = None
 
     def world(self) -> Hashable:
         return self.here
 
     def now(self) -> float:
-        if self.is_interrupted:
-            self.is_interrupted = False
-            raise KeyboardInterrupt
+        if self.looks_left is not None:
+            self.looks_left -= 1
+            if self.looks_left < 0:
+                self.looks_left = None
+                raise KeyboardInterrupt
         return self.time
-
-
-class Key(str):
-    """A connection's identity by name; where others name the origin and the way there, it says what dialing does."""
-
-    may_share = False
-    origin: Wire
-    route: Callable[[Any], None] | None
-
-    def __new__(cls, name: str, wire: Wire, before: Callable[[Any], None] | None) -> Key:
-        key = super().__new__(cls, name)
-        key.origin, key.route = wire, before
-        return key
 
 
 class Setting:
@@ -80,17 +72,22 @@ class Setting:
     def __init__(self, **limits: Any) -> None:
         self.runtime = Runtime()
         self.limits = Limits(**limits)
-        self.pool = Pool(self.runtime, self.limits, self._dial)
+        self.pool = Pool(self.runtime, self.limits, self.dial)
+        self.dials: dict[Exchange, tuple[Wire, Callable[[Any], None]]] = {}
 
-    def acquire(self, key: str = "a", wire: Wire | None = None, before: Callable[[Any], None] | None = None) -> Lease:
+    async def dial(self, origin: Any, route: Any, exchange: Exchange, on_change: Callable[[], None]) -> Any:
+        wire, before = self.dials.pop(exchange)
+        before(on_change)
+        return wire
+
+    def acquire(
+        self, host: str = "a", wire: Wire | None = None, before: Callable[[Any], None] = lambda on_change: None
+    ) -> Lease:
         exchange = Exchange(self.runtime, Deadline(Timeout(pool=5), self.runtime.now), self.limits)
-        wanted: Any = Key(key, wire or Wire(), before)
-        return run_blocking(self.pool.acquire(wanted, exchange))
-
-    async def _dial(self, origin: Any, route: Any, exchange: Exchange, on_change: Callable[[], None]) -> Any:
-        if route is not None:
-            route(on_change)
-        return origin
+        self.dials[exchange] = wire or Wire(), before
+        key = ConnectionKey(URL.parse(f"http://{host}/").origin, Route(TlsConfig()))
+        key.may_share = False
+        return run_blocking(self.pool.acquire(key, exchange))
 
 
 def test_a_connection_may_change_while_it_is_being_opened() -> None:
@@ -102,16 +99,17 @@ def test_a_connection_may_change_while_it_is_being_opened() -> None:
     assert setting.pool.counts == (0, 1, 0)
 
 
-def test_an_interrupt_after_dialing_closes_what_was_opened() -> None:
+@pytest.mark.parametrize(("looks", "is_kept"), [(0, False), (1, True)])
+def test_an_interrupt_after_dialing_loses_nothing(looks: int, is_kept: bool) -> None:
     setting = Setting(max_connections=1)
     wire = Wire()
 
     def interrupt(on_change: Any) -> None:
-        setting.runtime.is_interrupted = True
+        setting.runtime.looks_left = looks
 
     with pytest.raises(KeyboardInterrupt):
         setting.acquire(wire=wire, before=interrupt)
-    assert (wire.is_open, setting.pool.counts) == (False, (0, 0, 0))
+    assert (wire.is_open, setting.pool.counts) == (is_kept, (0, int(is_kept), 0))
     setting.acquire().release()
     assert setting.pool.counts == (0, 1, 0), "its slot was given back"
 

@@ -150,7 +150,12 @@ class Pool(ForkSafe):
                 if given.__class__ is Member:
                     exchange.timings["wait"] = 0.0
                 else:
-                    given = await self._obtain(state, given, key, exchange)
+                    begun = self._runtime.now()
+                    if given.__class__ is Place:
+                        given = await self._wait(state, given, exchange)
+                    if given.__class__ is Ticket:
+                        given = await self._dial(state, given, key, exchange)
+                    exchange.timings["wait"] = self._runtime.now() - begun
                 if given.active > 1 or given.uses == 1 or given.transport.is_usable():
                     return Lease(self, state, given)
             except BaseException:  # of a signal, while the connection was looked at, for instance
@@ -160,14 +165,6 @@ class Pool(ForkSafe):
             with self._lock:
                 state.discard(given)
             self._settle(state)
-
-    async def _obtain(self, state: PoolState, given: Place | Ticket, key: ConnectionKey, exchange: Exchange) -> Member:
-        """Wait in the queue, dial, or one after the other."""
-        begun = self._runtime.now()
-        answer = await self._wait(state, given, exchange) if isinstance(given, Place) else given
-        member = await self._dial(state, answer, key, exchange) if isinstance(answer, Ticket) else answer
-        exchange.timings["wait"] = self._runtime.now() - begun
-        return member
 
     async def _wait(self, state: PoolState, place: Place, exchange: Exchange) -> Member | Ticket:
         """Wait in the queue until the place is settled; leave it, whatever happens."""
