@@ -323,6 +323,16 @@ def test_what_comes_later_leaves_what_came_before_alone(listener):
     asyncio.run(body())
 
 
+def test_an_end_may_come_before_any_buffer_was_lent(listener):
+    async def body():
+        async with connected(listener) as (stream, _):
+            stream.eof_received()
+            assert stream.is_readable()
+            assert await stream.read(10, 5) == b""
+
+    asyncio.run(body())
+
+
 def test_a_buffer_that_a_lost_connection_had_is_lent_to_nobody(listener):
     async def body():
         async with connected(listener) as (one, _), connected(listener) as (other, _):
