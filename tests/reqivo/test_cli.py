@@ -25,7 +25,7 @@ def reqivo(*arguments: str, given: bytes = b"", **environment: str) -> subproces
         [sys.executable, "-W", "error", "-m", "reqivo", *arguments],
         input=given,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         env={**os.environ, **environment},
     )
 
@@ -46,7 +46,7 @@ def test_get(plain_server: AsgiServer) -> None:
 def test_installed_command_is_the_same() -> None:
     command = shutil.which("reqivo", path=str(Path(sys.executable).parent))
     assert command is not None
-    ran = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=180)
     assert (ran.returncode, ran.stdout) == (0, f"reqivo {version('reqivo')}\n")
 
 
@@ -161,7 +161,7 @@ def test_reader_that_leaves(plain_server: AsgiServer) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 1
+        assert process.wait(120) == 1
 
 
 def test_interrupting() -> None:
@@ -175,9 +175,9 @@ def test_interrupting() -> None:
     with AsgiServer(app) as server:
         command = [sys.executable, "-m", "reqivo", server.url("/")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert arrived.wait(30)
+            assert arrived.wait(120)
             process.send_signal(signal.SIGINT)
-            assert process.communicate(timeout=30) == (b"", b"")
+            assert process.communicate(timeout=120) == (b"", b"")
             assert process.returncode == 130
 
 
@@ -204,7 +204,7 @@ def test_plugins_left_out_are_named(tmp_path: Path) -> None:
     (info / "entry_points.txt").write_text("[reqivo]\nbroken = broken:Plugin\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "REQIVO_DISABLE_PLUGINS": "demo-echo"}
     command = [sys.executable, "-m", "reqivo", "plugins"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
     assert ran.returncode == 0
     assert "demo-echo" not in ran.stdout and "demo-frames" in ran.stdout
     told = ran.stderr.splitlines()

@@ -130,7 +130,7 @@ def test_a_large_body_in_little_memory(
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "SSL_CERT_FILE": str(authority.path)},
         check=False,
     )

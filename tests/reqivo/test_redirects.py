@@ -21,6 +21,7 @@ from reqivo import (
     hookimpl,
 )
 from support.certs import Authority
+from support.h2_peer import CANCEL, H2Peer
 from support.messages import response
 from support.scenarios import Stage
 from support.scripted import Peer, answers
@@ -223,6 +224,27 @@ def test_an_endless_body_of_a_redirect_is_not_read(stage: Stage) -> None:  # D5
     with stage.client() as client:
         assert client.read(client.get(server.url("/"))) == b"ok"
     assert server.connections == 2
+
+
+def test_nor_over_http2_where_its_stream_alone_is_given_up(
+    world: World, serve: Any, authority: Authority, no_leaks: None
+) -> None:  # D5
+    def script(peer: Peer) -> None:
+        server = H2Peer(peer)
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.head(request, 302, [("location", "/there")]), server.data(request, b"x" * 1000))
+        server.expect_reset(request.stream_id, CANCEL)
+        following = server.expect_request()
+        assert following[":path"] == "/there"
+        server.respond(following, 200, b"ok")
+        server.expect_close()
+
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    with world.client(http2=True, verify=str(authority.path), timeout=30) as client:
+        answer = client.get(server.url("/"))
+        assert (client.read(answer), answer.http_version, len(answer.history)) == (b"ok", "HTTP/2", 1)
+    assert server.connections == 1
 
 
 def test_the_body_of_a_redirect_is_not_decoded(stage: Stage) -> None:  # D5

@@ -26,6 +26,8 @@ from reqivo import (
     hookimpl,
 )
 from reqivo.curl import curl_command
+from support.certs import Authority
+from support.h2_peer import INTERNAL_ERROR, H2Peer
 from support.messages import response
 from support.scenarios import Stage
 from support.scripted import Peer, answers
@@ -171,6 +173,25 @@ def test_octets_of_servers_are_escaped_and_cut(stage: Stage, codec: str, poison:
                 client.read(client.get(server.url("/")))
             message = str(caught.value)
             assert message.replace("…", "").isascii() and message.isprintable() and len(message) < 600
+
+
+@pytest.mark.parametrize("poison", [b"\x1b[31m", b"\x00", b"A" * 5000])
+def test_so_are_the_reasons_of_http2(world: World, serve: Any, authority: Authority, poison: bytes) -> None:
+    def script(peer: Peer) -> None:
+        server = H2Peer(peer)
+        server.greet()
+        request = server.expect_request()
+        server.goaway(request.stream_id, INTERNAL_ERROR, poison)
+
+    ear = Ear()
+    server = serve(script, tls=authority.server_context(alpn=["h2"]))
+    options: dict[str, Any] = {"http2": True, "verify": str(authority.path), "timeout": 30}
+    with world.client(plugins=[ear], headers=AUTHORIZED, **options) as client:
+        with pytest.raises(RequestError) as caught:
+            client.get(server.url("/"))
+    message = str(caught.value)
+    assert message.replace("…", "").isascii() and message.isprintable() and len(message) < 600
+    assert SECRET not in "\n".join([told(caught.value), *ear.heard])
 
 
 # -- every error says what was tried

@@ -217,7 +217,7 @@ def in_a_process(path: Path | None = None, disabled: str = "") -> tuple[list[str
     """A session in a fresh interpreter: plugins in force, warnings, what ``echo://`` and ``http://`` gave."""
     environment = {**os.environ, "REQIVO_DISABLE_PLUGINS": disabled, "PYTHONPATH": str(path or "")}
     ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, env=environment, check=True
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=180, env=environment, check=True
     )
     assert ran.stderr == ""
     names, told, echo, http = json.loads(ran.stdout)
