@@ -372,6 +372,23 @@ def test_chunks_are_joined_and_cut_as_asked(listener):
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("way", ["poll", "no poll"])
+def test_whether_there_is_room_is_asked_of_the_system(listener, monkeypatch, way):
+    async def body():
+        async with connected(listener) as (stream, _peer):
+            assert stream.is_writable()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    stream._socket.send(bytes(65536))
+            if way == "no poll":
+                monkeypatch.delattr(select, "poll")
+            assert stream.is_writable() == (way == "no poll"), "then it is found out by trying"
+            stream.close()
+            assert stream.is_writable()  # a write fails at once
+
+    asyncio.run(body())
+
+
 def busy(_milliseconds):
     raise RuntimeError("concurrent poll() invocation")
 
@@ -379,7 +396,7 @@ def busy(_milliseconds):
 @pytest.mark.parametrize("way", ["poll", "no poll", "busy"])
 def test_what_the_loop_has_not_looked_at_is_noticed(listener, monkeypatch, way):
     if way == "no poll":
-        monkeypatch.delattr(subject.select, "poll")
+        monkeypatch.delattr(select, "poll")
 
     async def body():
         async with connected(listener) as (stream, peer):

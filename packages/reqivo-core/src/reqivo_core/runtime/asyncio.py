@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import socket
 import time
 from collections import deque
@@ -22,7 +21,7 @@ from reqivo_core.runtime.asyncio_race import Race
 from reqivo_core.runtime.asyncio_waiter import AsyncioWaiter, complete, is_running_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from reqivo_core.tls_config import TlsConfig
 
@@ -55,7 +54,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         self._peer = peer
         self._loop = loop
         self._pid = os.getpid()
-        self._has_arrived = _looks(sock)
+        self._has_arrived = sockets.look(sock)
         self._transport: asyncio.Transport | None = None
         self._buffer: memoryview | None = None  # what the loop receives into
         self._chunks: deque[bytes] = deque()
@@ -353,7 +352,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         """See :meth:`NetworkStream.is_writable`."""
         if self._is_writing_paused:
             return False
-        return self._is_closed or self._transport is None or bool(_looks(self._socket, for_room=True)(0))
+        return self._is_closed or self._transport is None or bool(sockets.look(self._socket, for_room=True)(0))
 
     def _take_rest(self) -> None:
         """Receive what came before the connection broke: the loop does not look again once a write has failed."""
@@ -364,18 +363,6 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
-
-
-def _looks(sock: socket.socket, *, for_room: bool = False) -> Callable[[int], object]:
-    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing.
-
-    Or, with ``for_room``, whether the system would take more.
-    """
-    if not hasattr(select, "poll"):
-        return lambda milliseconds: True  # recv or send will tell
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT if for_room else select.POLLIN)
-    return poll.poll
 
 
 class AsyncioRuntime(Runtime):

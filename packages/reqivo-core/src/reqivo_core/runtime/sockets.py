@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,7 +19,7 @@ from reqivo_core.errors import (
 from reqivo_core.interfaces import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
@@ -217,6 +218,23 @@ def rest(sock: socket.socket) -> list[bytes]:
     except OSError:
         pass  # that was all
     return pieces
+
+
+def look(sock: socket.socket, *, for_room: bool = False) -> Callable[[int], object]:
+    """Make what tells whether something has arrived: poll's «no» costs half of a ``recv`` that finds nothing.
+
+    Args:
+        sock: Whose octets.
+        for_room: Tell whether the system would take more, instead.
+
+    Returns:
+        To be called with the milliseconds to wait.
+    """
+    if not hasattr(select, "poll"):
+        return lambda milliseconds: True  # recv or send will tell
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT if for_room else select.POLLIN)
+    return poll.poll
 
 
 def read_timeout(peer: str, timeout: float | None) -> ReadTimeout:
