@@ -114,3 +114,10 @@ def test_known_are_encodings_of_texts(name: str, known: bool) -> None:
     assert known_encoding(name) == (name if known else None)
     if known:
         TextChunks(name).feed(bytes(range(256)))
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"a\r", b"\nb\n"), (b"a\r", b"\n", b"b\r", b"\n"), (b"a\r", b"b\r\n"), (b"a", b"\r\nb")]
+)
+def test_an_end_that_is_cut_in_two_is_one_end(pieces: tuple[bytes, ...]) -> None:
+    assert fed(Lines("utf-8"), *pieces) == ["a", "b"]

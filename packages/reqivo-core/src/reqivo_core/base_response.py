@@ -14,7 +14,7 @@ from reqivo_core.redirects import is_redirect, next_request
 from reqivo_core.splitting import known_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from reqivo_core.body import Body
     from reqivo_core.interfaces import Exchange, IncomingResponse
@@ -421,13 +421,18 @@ class BaseResponse:
         self._is_used_up = not chunk
         return chunk
 
-    async def _pull(self, decode: bool) -> bytes:
+    def _pull(self, decode: bool) -> Coroutine[Any, Any, bytes]:
         """What comes next of a body that is streamed; nothing at its end, as often as one asks."""
         if self._leftover:
-            chunk, self._leftover = self._leftover, b""
-            return chunk
-        assert self._body is not None, "a response without a body has its content, or is used up"
-        return await (self._body.read_chunk() if decode else self._body.read_raw())
+            return self._take_leftover()
+        body = self._body
+        assert body is not None, "a response without a body has its content, or is used up"
+        return body.read_chunk() if decode and not body.is_plain else body.read_raw()
+
+    async def _take_leftover(self) -> bytes:
+        """What was read, and was more than was asked for."""
+        chunk, self._leftover = self._leftover, b""
+        return chunk
 
     async def _read(self, amount: int | None, decode: bool) -> bytes:
         """Read some octets, or all that are left; at the end there are none, as with a file."""

@@ -37,6 +37,7 @@ class Body:
 
     Attributes:
         is_finished: Whether it has ended, in whatever way.
+        is_plain: Whether it is neither to be decoded nor counted, so that it is the same however it is read.
         warns: Whether dropping it unread deserves a ResourceWarning (the caller asked for a stream).
     """
 
@@ -56,6 +57,7 @@ class Body:
         "_source",
         "_started",
         "is_finished",
+        "is_plain",
         "warns",
     )
 
@@ -94,6 +96,7 @@ class Body:
         self._at_end: list[Callable[[], None]] = []
         self._kept: list[bytes] | None = None if decoder is None else []
         self.is_finished = False
+        self.is_plain = decoder is None and budget is None
         self.warns = False
 
     @property

@@ -347,16 +347,17 @@ class ConnectionState:
 
     def due(self) -> float | None:
         """When ``tick`` has to be called next; None for never."""
-        times = []
         policy = self.policy
-        if not self.is_acknowledged:
-            times.append(self.started + policy.settings_timeout)
+        due: float | None = None
         asked = self.pings.oldest_probe()
         if asked is not None:
-            times.append(max(asked, self.last_received) + policy.ping_timeout)
+            due = max(asked, self.last_received) + policy.ping_timeout
         elif policy.ping_interval is not None and self.streams:
-            times.append(self.last_received + policy.ping_interval * self.eagerness.pause)
-        return min(times, default=None)
+            due = self.last_received + policy.ping_interval * self.eagerness.pause
+        if not self.is_acknowledged:
+            patience = self.started + policy.settings_timeout
+            due = patience if due is None else min(due, patience)
+        return due
 
     def tick(self, now: float) -> None:
         """Look at the clock: ask for a sign of life, or give the peer up."""

@@ -61,6 +61,16 @@ class Guard(ForkSafe):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         state = self._state
+        if kind is None and not (state.woken or state.has_changed or state.events or state.after):
+            self._lock.release()
+        else:
+            self._carry_out(kind, error)
+        if self._deferred:
+            self._run_deferred()
+
+    def _carry_out(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
+        """Let go of the lock, and do what the steps left to be done."""
+        state = self._state
         is_torn = kind is not None and not issubclass(kind, ReqivoError)
         if is_torn:
             state.outgoing.clear()
@@ -84,8 +94,6 @@ class Guard(ForkSafe):
             self._on_change()
         if after or events:
             self._tell(events, after)
-        if self._deferred:
-            self._run_deferred()
 
     def _tell(self, events: list[tuple[str, str, Mapping[str, Any]]], after: list[Callable[[], None]]) -> None:
         """Tell the observers, and do what was left to be done without the lock, even where an observer fails."""

@@ -18,6 +18,7 @@ from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 from reqivo_core.runtime.asyncio_race import Race
+from reqivo_core.runtime.asyncio_waiter import AsyncioWaiter, complete, is_running_here
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -116,13 +117,13 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         if self._size > HIGH_WATER and not self._is_reading_paused and self._transport is not None:
             self._is_reading_paused = True
             self._transport.pause_reading()
-        _complete(self._reader, True)
+        complete(self._reader, True)
 
     def eof_received(self) -> bool:
         """Note the peer's end; our side stays open."""
         self._take_buffer_back()
         self._has_ended = True
-        _complete(self._reader, True)
+        complete(self._reader, True)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,8 +136,8 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        _complete(self._reader, True)
-        _complete(self._writer, True)
+        complete(self._reader, True)
+        complete(self._writer, True)
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -146,7 +147,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The system has taken everything."""
         self._is_writing_paused = False
-        _complete(self._writer, True)
+        complete(self._writer, True)
 
     # what the library calls
 
@@ -166,7 +167,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         One timer lasts for many reads: it is only made where there is none that rings early enough, and when it rings
         too early it is set again. With one timer per read, the loop's heap would fill with cancelled ones.
         """
-        if not _is_running_here(self._loop):
+        if not is_running_here(self._loop):
             raise sockets.read_error(self._peer, OSError(_ELSEWHERE))
         if self._reader is not None:
             raise RuntimeError("another task is reading from this connection already")
@@ -197,7 +198,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         if self._due > self._rings_at:
             self._set_timer(self._due)
         else:
-            _complete(self._reader, False)
+            complete(self._reader, False)
 
     def _take(self, max_bytes: int) -> bytes:
         """Take octets out of the buffer; a chunk that came whole leaves as it is."""
@@ -235,7 +236,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     async def write(self, data: bytes | bytearray | memoryview, timeout: float | None) -> None:
         """See :meth:`NetworkStream.write`."""
         transport = self._transport
-        if not _is_running_here(self._loop):
+        if not is_running_here(self._loop):
             # It may be a farewell, said by whoever closes the connection: never worth disturbing the loop from outside.
             raise sockets.write_error(self._peer, OSError(_ELSEWHERE))
         if transport is not None and not self._is_closed:
@@ -258,7 +259,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
         if self._writer is not None:
             raise RuntimeError("another task is writing to this connection already")
         self._writer = self._loop.create_future()
-        timer = None if timeout is None else self._loop.call_later(timeout, _complete, self._writer, False)
+        timer = None if timeout is None else self._loop.call_later(timeout, complete, self._writer, False)
         try:
             return await self._writer
         finally:
@@ -287,7 +288,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
 
     def _abort(self, transport: asyncio.Transport) -> None:
         """Have the loop close the connection."""
-        if _is_running_here(self._loop):
+        if is_running_here(self._loop):
             transport.abort()
             return
         try:
@@ -332,7 +333,7 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
                 return
         except RuntimeError:
             pass  # another thread is asking the same poll object at this moment
-        if self._is_reading_paused or not _is_running_here(self._loop):
+        if self._is_reading_paused or not is_running_here(self._loop):
             return
         try:
             data = self._socket.recv(LOW_WATER)
@@ -362,61 +363,6 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
     def get_info(self, name: str) -> Any:
         """See :meth:`NetworkStream.get_info`."""
         return None if self._is_closed else sockets.socket_info(self._socket, name)
-
-
-def _complete(future: asyncio.Future[bool] | None, result: bool) -> None:
-    """Wake whoever waits for a future, unless it is awake or cancelled already."""
-    if future is not None and not future.done():
-        future.set_result(result)
-
-
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether the caller runs inside a loop (rather than in another thread, or another loop)."""
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
-
-
-class AsyncioWaiter(Waiter):
-    """A future that is made when somebody waits."""
-
-    __slots__ = ("_future", "_is_awake", "_loop")
-
-    def __init__(self) -> None:
-        self._is_awake = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._future: asyncio.Future[bool] | None = None
-
-    def wake(self) -> None:
-        """See :meth:`Waiter.wake`."""
-        # In this order: wait() makes the future first and looks at the flag afterwards.
-        self._is_awake = True
-        loop, future = self._loop, self._future
-        if loop is None or future is None:
-            return
-        if _is_running_here(loop):
-            _complete(future, True)
-        else:
-            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-                loop.call_soon_threadsafe(_complete, future, True)
-
-    async def wait(self, timeout: float | None) -> bool:
-        """See :meth:`Waiter.wait`."""
-        self._loop = loop = asyncio.get_running_loop()
-        self._future = future = loop.create_future()
-        timer = None
-        try:
-            if self._is_awake or (timeout is not None and timeout <= 0):
-                return self._is_awake
-            if timeout is not None:
-                timer = loop.call_later(timeout, _complete, future, False)
-            await future
-        finally:
-            self._future = None
-            if timer is not None:
-                timer.cancel()
-        return self._is_awake
 
 
 class AsyncioRuntime(Runtime):
