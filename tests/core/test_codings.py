@@ -155,7 +155,7 @@ class TestDamage:
             result = decoded(DEFAULT_CODINGS.decoder_for(name), [data])
         except DecodeError:
             result = None
-        # A bare deflate stream has no mark to know it by; what it makes may be nothing, which is no body for gzip either.
+        # A bare deflate stream has no mark to know it by; what it makes may be nothing, which gzip takes for no body.
         assert result is None or name == "deflate" or (name == "gzip, deflate" and result == b"")
 
     @pytest.mark.parametrize(("name", "encode"), ALL_FORMS)
