@@ -14,16 +14,13 @@ settings.load_profile("steady")
 
 pytest_plugins = ("support.fixtures", "reqivo_core.testing.pytest_plugin")
 
-FEW = 2
-"""A test with no more cases than these runs all of them, whatever the share."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--share",
         default="1/1",
         metavar="K/N",
-        help="of a test's many cases run every N-th, beginning with the K-th: interpreters share them among themselves",
+        help="of a test's many cases run the first and, from the K-th, every N-th: interpreters share them out",
     )
 
 
@@ -35,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, left_out = [], []
     for item in items:
         name = item.nodeid.partition("[")[0]
-        is_ours = seen[name] < FEW or seen[name] % int(shares) == int(share) - 1
+        is_ours = not seen[name] or seen[name] % int(shares) == int(share) - 1
         (kept if is_ours else left_out).append(item)
         seen[name] += 1
     config.hook.pytest_deselected(items=left_out)
