@@ -119,6 +119,9 @@ def measure(run: Run, workload: Workload, entrants: list[Contender], machine: Ma
                 contender, process = pair
                 try:
                     run.add(workload, contender, process.run())
+                except NotPossible as reason:  # for that, it had to begin
+                    able.remove(pair)
+                    run.skip(workload, contender, Skipped(str(reason), False))
                 except Failed as error:
                     able.remove(pair)
                     print(f"    {contender.name}: {error}", flush=True)
@@ -160,7 +163,7 @@ def chosen(name: str, patterns: list[str]) -> bool:
 
 
 def run_all(run: Run, machine: Machine) -> None:
-    """Run one workload after the other. What was measured before an interruption is not lost."""
+    """Run one workload after the other."""
     started = time.monotonic()
     try:
         with Servers(machine.server_cores) as servers:
@@ -192,9 +195,11 @@ def main() -> None:
         else:
             run.contenders.append(contender)
             run.versions[contender.name] = found
-    run_all(run, machine)
-    for path in report.write(run, arguments.output, HERE / "README.md" if arguments.readme else None):
-        print(path)
+    try:
+        run_all(run, machine)
+    finally:  # what was measured before the end is not lost, whatever ended it
+        for path in report.write(run, arguments.output, HERE / "README.md" if arguments.readme else None):
+            print(path)
 
 
 if __name__ == "__main__":
