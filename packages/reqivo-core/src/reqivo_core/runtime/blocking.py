@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
     from reqivo_core.tls_config import TlsConfig
 
-# glibc makes each block of 128 KiB or more a mapping of its own, with a page fault for every 4 KiB, until one has been
-# freed; then it keeps blocks of that size. Large reads that are cut to what came never count: so one is freed here.
-bytearray(1024 * 1024).clear()
+# glibc makes each block of 128 KiB or more a mapping of its own, with a page fault for every 4 KiB, until a larger one
+# has been freed; then it keeps blocks of that size. Large reads that are cut to what came never count, since a mapping
+# shrinks in place before it is freed: so one is freed here that is whole.
+_large_block = bytes(1024 * 1024)
+del _large_block
 
 Wait: TypeAlias = "Callable[[float | None], object]"
 """Waits at most so many milliseconds for a socket; true when it is ready."""
