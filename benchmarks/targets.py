@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from contenders import BARE, FAST, REFERENCE
 from results import Run
+from workloads import Workload
 
 
 @dataclass(frozen=True)
@@ -103,4 +104,13 @@ def _judge(run: Run, target: Target) -> Verdict | None:
     wanted = f"≤ {target.factor:.2f} × {name}"
     if ours is None or other is None:
         return Verdict(target, title, wanted, "", None)
-    return Verdict(target, title, wanted, f"{ours / other:.2f} ×", ours / other <= target.factor)
+    found = f"{ours / other:.2f} ×{_speed(run, workload, target)}"
+    return Verdict(target, title, wanted, found, ours / other <= target.factor)
+
+
+def _speed(run: Run, workload: Workload, target: Target) -> str:
+    """The throughputs by the wall clock in words, for those who wait rather than pay; they decide nothing here."""
+    if not workload.megabytes:
+        return ""
+    ours, other = (run.figure(workload.key, who, "wall") for who in (target.ours, target.other))
+    return f"; {other / ours:.2f} × its MB/s" if ours and other else ""
