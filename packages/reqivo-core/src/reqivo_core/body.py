@@ -280,10 +280,10 @@ class Body:
             self._at_end.append(callback)
 
     def _end(self) -> None:
-        self.is_finished = True
         if self._started is not None:
             self._exchange.timings["body"] = self._exchange.runtime.now() - self._started
         self._lease.release()
+        self.is_finished = True  # not before: should a signal strike, close() or the finalizer does it again
         self._tell_end()
 
     def _tell_end(self) -> None:
@@ -292,7 +292,7 @@ class Body:
 
     def __del__(self) -> None:
         """A dropped body gives its connection back. This may run anywhere: it waits for nothing and for no lock."""
-        if self.is_finished:
+        if getattr(self, "is_finished", True):  # a signal may have struck where it was made
             return
         self.is_finished = True
         if not self.warns and not self._lease.transport.is_shared:

@@ -6,6 +6,9 @@ One lock guards the state in every world; it is held for pure steps only. What a
 Finalizers may run anywhere, also inside a step, on the thread that holds the lock. So they never wait for it: what
 they give back goes into ``_abandoned`` (appending to a deque is atomic), and whoever has released the lock looks there
 (``_settle``), however little was done under it: what was given back may be all that somebody waits for.
+
+A signal's handler may raise nearly anywhere. Whatever a request was given is therefore taken back in one place
+(``_take_back``), which looks how far it got; and nothing is taken out of a queue before it has been dealt with.
 """
 
 from __future__ import annotations
@@ -35,11 +38,14 @@ def session_closed() -> SessionClosed:
     return SessionClosed("the session is closed: make a new one, or keep this one open for as long as it is used")
 
 
-def _taken(queue: deque[T]) -> Iterator[T]:
-    """Take out one after the other. Two threads may do so at once: each item is taken by one of them."""
-    with suppress(IndexError):  # the other thread took the last
+def _each(queue: deque[T]) -> Iterator[T]:
+    """One after the other; each is taken out once it has been dealt with. Two threads may so deal with the same one."""
+    with suppress(IndexError):  # the other thread took out the last
         while queue:
-            yield queue.popleft()
+            item = queue[0]
+            yield item
+            with suppress(ValueError):
+                queue.remove(item)  # nearly always the first
 
 
 class PoolCounts(NamedTuple):
@@ -62,28 +68,30 @@ class Lease:
     Attributes:
         transport: What to send over.
         is_reused: Whether the connection had served before.
+        state: The books that it stands in.
+        member: The connection there.
+        is_over: Whether it was given back.
     """
 
-    __slots__ = ("_member", "_pool", "_state", "is_reused", "transport")
+    __slots__ = ("_pool", "is_over", "is_reused", "member", "state", "transport")
 
     def __init__(self, pool: Pool, state: PoolState, member: Member) -> None:
         self._pool = pool
-        self._state = state
-        self._member: Member | None = member
+        self.state = state
+        self.member = member
         self.transport = member.transport
         self.is_reused = member.uses > 1
+        self.is_over = False
 
     def release(self) -> None:
         """Give it back: the transport says whether the connection lives on. Never waits for long; any thread."""
-        member, self._member = self._member, None
-        if member is not None:
-            self._pool.give_back(self._state, member)
+        if not self.is_over:
+            self._pool.give_back(self)
 
     def abandon(self) -> None:
         """Give it back from a finalizer."""
-        member, self._member = self._member, None
-        if member is not None:
-            self._pool.give_back_later(self._state, member)
+        if not self.is_over:
+            self._pool.give_back_later(self)
 
 
 class _Uncounted(Lease):
@@ -92,11 +100,7 @@ class _Uncounted(Lease):
     def __init__(self) -> None:
         self.transport = _SHARED
         self.is_reused = True
-
-    def release(self) -> None:
-        """There is nothing to give back."""
-
-    abandon = release
+        self.is_over = True
 
 
 class _Shared:
@@ -118,7 +122,7 @@ class Pool(ForkSafe):
         self._open = dial
         self._limits = limits
         self._state = PoolState(limits)
-        self._abandoned: deque[tuple[PoolState, Member]] = deque()
+        self._abandoned: deque[Lease] = deque()
         self._world: Hashable = None
         self._inherited: list[PoolState] = []
 
@@ -141,8 +145,9 @@ class Pool(ForkSafe):
             state = self._state
             given: Any = None
             try:
+                now = self._runtime.now()
                 with self._lock:
-                    given = None if state.is_closed else state.acquire(key, bool(key.may_share), self._runtime.now())
+                    given = None if state.is_closed else state.acquire(key, bool(key.may_share), now)
                 if state.to_close or state.to_wake or self._abandoned:
                     self._settle(state)
                 if given is None:
@@ -158,85 +163,113 @@ class Pool(ForkSafe):
                     exchange.timings["wait"] = self._runtime.now() - begun
                 if given.active > 1 or given.uses == 1 or given.transport.is_usable():
                     return Lease(self, state, given)
-            except BaseException:  # of a signal, while the connection was looked at, for instance
-                if given.__class__ is Member:
-                    self.give_back(state, given)
+            except BaseException as error:
+                self._take_back(state, given, error)
                 raise
-            with self._lock:
-                state.discard(given)
-            self._settle(state)
+            self._step(state, lambda: state.discard(given))  # noqa: B023  # called here and now
 
     async def _wait(self, state: PoolState, place: Place, exchange: Exchange) -> Member | Ticket:
-        """Wait in the queue until the place is settled; leave it, whatever happens."""
-        try:
-            with self._lock:
-                place.waiter = None if place.is_settled else self._runtime.waiter()
-            self._settle(state)
-            seconds = exchange.deadline.pool()
-            if place.waiter is not None and not await place.waiter.wait(seconds) and not place.is_settled:
-                raise PoolTimeout(
-                    f"no connection became free within {seconds:g} s ({self._describe()}); "
-                    "raise limits= or the pool timeout",
-                    phase="pool",
-                )
-            if place.given is None:
-                raise SessionClosed("the session was closed while this request waited for a connection")
-        except BaseException:
-            with self._lock:
-                state.leave(place, self._runtime.now())
-            self._settle(state)
-            raise
+        """Wait in the queue until the place is settled."""
+        with self._lock:
+            place.waiter = None if place.is_settled else self._runtime.waiter()
+        self._settle(state)
+        seconds = exchange.deadline.pool()
+        if place.waiter is not None and not await place.waiter.wait(seconds) and not place.is_settled:
+            raise PoolTimeout(
+                f"no connection became free within {seconds:g} s ({self._describe()}); "
+                "raise limits= or the pool timeout",
+                phase="pool",
+            )
+        if place.given is None:
+            raise SessionClosed("the session was closed while this request waited for a connection")
         return place.given
 
     async def _dial(self, state: PoolState, ticket: Ticket, key: ConnectionKey, exchange: Exchange) -> Member:
-        """Open a connection for a ticket, or give the ticket back."""
-        member: Member | None = None
+        """Open a connection for a ticket."""
 
         def on_change() -> None:
-            if member is not None:
-                self._capacity_changed(state, member)
+            if ticket.member is not None:
+                self._capacity_changed(state, ticket.member)
 
-        transport: Transport | None = None
+        transport = await self._open(key.origin, key.route, exchange, on_change)
         try:
-            transport = await self._open(key.origin, key.route, exchange, on_change)
-            with self._lock:
-                member = state.dialed(ticket, transport, self._runtime.now())
-        except BaseException as error:
-            if transport is not None:
-                transport.close()
-            with self._lock:
-                state.not_dialed(ticket, has_failed=isinstance(error, Exception))
+            self._step(state, lambda: state.dialed(ticket, transport, self._runtime.now()))
+            assert ticket.member is not None, "it was opened"
+            return ticket.member
+        except BaseException:
+            transport.close()
             raise
+
+    def _take_back(self, state: PoolState, given: Member | Ticket | Place | None, error: BaseException) -> None:
+        """Take back what a request was given that ended before it had a lease."""
+
+        def step() -> None:
+            now = self._runtime.now()
+            if isinstance(given, Place):
+                state.leave(given, now)
+            elif isinstance(given, Ticket) and given.member is None:
+                state.not_dialed(given, has_failed=isinstance(error, Exception))
+            elif member := given.member if isinstance(given, Ticket) else given:
+                state.release(member, now)
+            else:
+                state.resume(now)  # asking itself was struck
+
+        self._step(state, step)
+
+    def _step(self, state: PoolState, step: Callable[[], object]) -> None:
+        """Do a step under the lock, and what it leaves to be done."""
+        try:
+            with self._lock:
+                try:
+                    step()
+                except BaseException:
+                    state.resume(self._runtime.now())
+                    raise
         finally:
             self._settle(state)
-        return member
 
     def _capacity_changed(self, state: PoolState, member: Member) -> None:
-        with self._lock:
-            state.capacity_changed(member, self._runtime.now())
-        self._settle(state)
+        self._step(state, lambda: state.capacity_changed(member, self._runtime.now()))
 
-    def give_back(self, state: PoolState, member: Member) -> None:
+    def give_back(self, lease: Lease) -> None:
         """An exchange is over."""
-        with self._lock:
-            state.release(member, self._runtime.now())
-        if state.to_close or state.to_wake or self._abandoned:
+        state = lease.state
+        now = self._runtime.now()
+        try:
+            with self._lock:
+                self._end(lease, now)
+            if state.to_close or state.to_wake or self._abandoned:
+                self._settle(state)
+        except BaseException:  # of a signal: whoever was served has still to be told
             self._settle(state)
+            raise
 
-    def give_back_later(self, state: PoolState, member: Member) -> None:
+    @staticmethod
+    def _end(lease: Lease, now: float) -> None:
+        """Take a lease out of the books, once. The lock is held."""
+        if lease.is_over:
+            return
+        lease.is_over = True
+        lease.member.active -= 1  # these two together: see pool_state on signals
+        try:
+            lease.state.capacity_changed(lease.member, now)
+        except BaseException:
+            lease.state.resume(now, lease.member)
+            raise
+
+    def give_back_later(self, lease: Lease) -> None:
         """An exchange is over, says a finalizer: now if the lock is free, else by whoever holds it."""
-        self._abandoned.append((state, member))
-        self._settle(state)
+        self._abandoned.append(lease)
+        self._settle(lease.state)
 
     def _settle(self, state: PoolState) -> None:
         """Do what the steps left to be done. Called without the lock."""
         owners = {state}
         while self._abandoned and self._lock.acquire(blocking=False):
             try:
-                while self._abandoned:
-                    owner, member = self._abandoned.popleft()
-                    owners.add(owner)  # another one, if it is left of another world
-                    owner.release(member, self._runtime.now())
+                for lease in _each(self._abandoned):
+                    owners.add(lease.state)  # another one, if it is left of another world
+                    self._end(lease, self._runtime.now())
             finally:
                 self._lock.release()
         for owner in owners:
@@ -245,10 +278,10 @@ class Pool(ForkSafe):
     @staticmethod
     def _carry_out(state: PoolState) -> None:
         """Close and wake."""
-        for place in _taken(state.to_wake):
+        for place in _each(state.to_wake):
             if place.waiter is not None:
                 place.waiter.wake()
-        for transport in _taken(state.to_close):
+        for transport in _each(state.to_close):
             transport.close()
 
     def _enter(self, world: Hashable) -> None:

@@ -16,6 +16,11 @@ Where the protocol is negotiated and may turn out to be shared (HTTP/2), the fir
 for what it finds: one connection for all, or one each.
 
 Steps leave in ``to_close`` what must be closed and in ``to_wake`` the places that were given something.
+
+A signal's handler may raise in the middle of a step. Python runs handlers where a function is entered, behind a call of
+a built-in one, and where a loop begins again, but not between plain statements. So what belongs together (a count and
+what it counts, a place and what it is given) is changed by statements side by side, with no call between; ``resume``
+does the rest of a step that was struck.
 """
 
 from __future__ import annotations
@@ -63,12 +68,14 @@ class Ticket:
 
     Attributes:
         bucket: For whom.
+        member: The connection that was opened; None before.
     """
 
-    __slots__ = ("bucket",)
+    __slots__ = ("bucket", "member")
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
+        self.member: Member | None = None
 
 
 class Place:
@@ -175,7 +182,11 @@ class PoolState:
             return self._issue(bucket)
         place = Place(bucket)
         bucket.waiting[place] = None
-        self._note_hunger(bucket)
+        try:
+            self._note_hunger(bucket)
+        except BaseException:
+            self.leave(place, now)
+            raise
         return place
 
     def leave(self, place: Place, now: float) -> None:
@@ -201,11 +212,12 @@ class PoolState:
             The member. If the pool was closed meanwhile it still serves that one exchange.
         """
         bucket = ticket.bucket
-        bucket.dialing -= 1
         bucket.may_share = transport.is_shared
         member = Member(bucket, transport)
-        bucket.members[member] = None
         member.active = member.uses = 1
+        bucket.dialing -= 1
+        bucket.members[member] = None
+        ticket.member = member
         self.capacity_changed(member, now)
         self._feed(bucket)  # those who waited for what this would turn out to be
         self._feed_hungry()
@@ -253,6 +265,24 @@ class PoolState:
         elif member.active == 0 and member not in member.bucket.idle:
             self._place_single(member, now)
 
+    def resume(self, now: float, member: Member | None = None) -> None:
+        """Do the rest of a step that was broken off by a signal. It costs O(n), so it is for those alone.
+
+        Args:
+            now: The time.
+            member: The connection that the step was about.
+        """
+        if member is not None:
+            self.capacity_changed(member, now)
+        buckets = list(self._buckets.values())
+        for bucket in buckets:
+            self._note_hunger(bucket)
+        for bucket in buckets:
+            self._feed(bucket)
+        self._feed_hungry()
+        for bucket in buckets:
+            self._forget_if_empty(bucket)
+
     def discard(self, member: Member) -> None:
         """A connection turned out to be unusable; whatever was counted on it is void."""
         if member.is_open:
@@ -264,8 +294,10 @@ class PoolState:
         self._hungry.clear()
         for bucket in list(self._buckets.values()):
             while bucket.waiting:
-                place, _ = bucket.waiting.popitem(last=False)
-                self._settle(place, None)
+                place = next(iter(bucket.waiting))
+                del bucket.waiting[place]
+                place.is_settled = True
+                self.to_wake.append(place)
         for member in list(self._idle):
             self._remove(member)
 
@@ -290,7 +322,8 @@ class PoolState:
     def _take_open(self, bucket: Bucket) -> Member | None:
         """Count an exchange on an open connection that has room for it, if there is one."""
         if bucket.idle:
-            member, _ = bucket.idle.popitem()
+            member = next(reversed(bucket.idle))
+            del bucket.idle[member]
             del self._idle[member]
         elif bucket.roomy:
             member = next(reversed(bucket.roomy))
@@ -313,30 +346,35 @@ class PoolState:
         return self.total < self._max_total
 
     def _issue(self, bucket: Bucket) -> Ticket:
+        ticket = Ticket(bucket)
         self._buckets[bucket.key] = bucket  # making the slot may have emptied, and so forgotten, this very bucket
         bucket.dialing += 1
         self.total += 1
-        return Ticket(bucket)
+        return ticket
 
-    def _settle(self, place: Place, given: Member | Ticket | None) -> None:
-        place.given = given
+    def _serve(self, bucket: Bucket, member: Member | None) -> None:
+        """Give the first place in a queue a connection, or the right to dial one."""
+        place = next(iter(bucket.waiting))
+        if member is None:
+            place.given = self._issue(bucket)
+        else:
+            place.given = member
+            member.active += 1
+            member.uses += 1
         place.is_settled = True
+        del bucket.waiting[place]
         self.to_wake.append(place)
 
     def _place_single(self, member: Member, now: float) -> None:
         """An unshared connection is free: to the next in its queue, or to rest, or closed for a hungry bucket."""
         bucket = member.bucket
         if not bucket.waiting and not self._hungry:
-            bucket.idle[member] = None
             self._rest(member, now)
             return
         others_hunger = bool(self._hungry) and not (len(self._hungry) == 1 and bucket in self._hungry)
         if bucket.waiting and not (others_hunger and bucket.streak >= PATIENCE):
             bucket.streak += others_hunger
-            place, _ = bucket.waiting.popitem(last=False)
-            member.active += 1
-            member.uses += 1
-            self._settle(place, member)
+            self._serve(bucket, member)
             self._note_hunger(bucket)
         else:
             bucket.streak = 0
@@ -348,10 +386,7 @@ class PoolState:
         """A shared connection has more room or less: serve its queue, and keep the book on where room is."""
         bucket = member.bucket
         while bucket.waiting and member.active < member.capacity:
-            place, _ = bucket.waiting.popitem(last=False)
-            member.active += 1
-            member.uses += 1
-            self._settle(place, member)
+            self._serve(bucket, member)
         if member.active < member.capacity:
             bucket.roomy[member] = None
         else:
@@ -374,6 +409,8 @@ class PoolState:
             if not idle:
                 self._expires_first = member.expires_at
         idle[member] = None
+        if not member.transport.is_shared:
+            member.bucket.idle[member] = None
         if len(idle) > self._max_idle:
             self._remove(next(iter(idle)))
 
@@ -383,9 +420,12 @@ class PoolState:
         member.is_open = False
         member.capacity = 0
         del bucket.members[member]
-        bucket.idle.pop(member, None)
-        bucket.roomy.pop(member, None)
-        self._idle.pop(member, None)
+        if member in bucket.idle:
+            del bucket.idle[member]
+        if member in bucket.roomy:
+            del bucket.roomy[member]
+        if member in self._idle:
+            del self._idle[member]
         self.total -= 1
         self.to_close.append(member.transport)
         if feed:
@@ -396,8 +436,7 @@ class PoolState:
     def _feed(self, bucket: Bucket) -> None:
         """Let waiting requests of a bucket dial, as far as slots and (where sharing is possible) sense allow."""
         while bucket.waiting and not (bucket.may_share and bucket.dialing) and self._may_dial(bucket):
-            place, _ = bucket.waiting.popitem(last=False)
-            self._settle(place, self._issue(bucket))
+            self._serve(bucket, None)
         self._note_hunger(bucket)
 
     def _may_dial(self, bucket: Bucket) -> bool:
@@ -411,8 +450,7 @@ class PoolState:
         while self._hungry and (self.total < self._max_total or self._idle) and not self.is_closed:
             bucket, _ = self._hungry.popitem(last=False)
             if bucket.waiting and not (bucket.may_share and bucket.dialing) and self._make_slot(bucket):
-                place, _ = bucket.waiting.popitem(last=False)
-                self._settle(place, self._issue(bucket))
+                self._serve(bucket, None)
             self._note_hunger(bucket)
 
     def _note_hunger(self, bucket: Bucket) -> None:

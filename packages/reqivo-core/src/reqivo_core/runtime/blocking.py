@@ -235,9 +235,11 @@ class BlockingWaiter(Waiter):
         """See :meth:`Waiter.wake`."""
         if self._is_awake:
             return
-        self._is_awake = True
-        with contextlib.suppress(RuntimeError):  # Two woke it at the same moment.
+        try:  # not contextlib.suppress, which a signal could strike before anything is done
             self._lock.release()
+        except RuntimeError:  # Two woke it at the same moment.
+            pass
+        self._is_awake = True
 
     async def wait(self, timeout: float | None) -> bool:
         """See :meth:`Waiter.wait`."""
