@@ -139,9 +139,8 @@ def test_an_answer_that_is_whole_is_kept_though_the_farewell_cannot_leave(
     line = h2line(first, second)
     line.get()
     with line.client.stream("POST", line.url(), body=b"x" * 5000) as response:
-        (member,) = line.session.pool._state.members()
         with monkeypatch.context() as patch:
-            patch.setattr(type(member.transport._wire.stream), "write", full)
+            patch.setattr(type(line.transport._wire.stream), "write", full)
             assert line.client.read(response) == b"enough"
     assert line.body() == b"next"
     assert line.server.connections == 2

@@ -233,13 +233,12 @@ def test_priorities_can_be_changed(h2line: Callable) -> None:
 
     line = h2line(script)
     with line.client.stream("GET", line.url()) as response:
-        (member,) = line.session.pool._state.members()
-        runtime = member.transport._wire.runtime
+        runtime = line.transport._wire.runtime
         exchange = Exchange(runtime, Deadline(Timeout(), runtime.now), DEFAULT_LIMITS)
-        line.drive(member.transport.update_priority(1, "u=0", exchange))
-        line.drive(member.transport.update_priority(99, "u=0", exchange))
+        line.drive(line.transport.update_priority(1, "u=0", exchange))
+        line.drive(line.transport.update_priority(99, "u=0", exchange))
         with pytest.raises(InvalidRequest, match="priority"):
-            line.drive(member.transport.update_priority(1, "u=0\r\nx: y", exchange))
+            line.drive(line.transport.update_priority(1, "u=0\r\nx: y", exchange))
         assert line.client.read(response) == b"quick"
 
 

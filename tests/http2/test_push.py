@@ -23,7 +23,7 @@ from reqivo_core.errors import (
 )
 from reqivo_http2 import PushPolicy
 from support import h2_peer
-from support.h2_peer import H2Peer
+from support.h2_peer import H2Peer, serving
 
 CLOSED = "END_STREAM"
 
@@ -161,11 +161,7 @@ def test_a_judgement_that_is_interrupted_leaves_nobody_waiting(h2line: Callable)
     def accept(request: Any) -> bool:
         raise Interrupted
 
-    def again(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(_unwanted_and_wanted, again, push=PushPolicy(accept=accept))
+    line = h2line(_unwanted_and_wanted, serving, push=PushPolicy(accept=accept))
     if line.client.world.name == "trio":
         pytest.skip("an interruption ends a whole run of trio")
     with pytest.raises(Interrupted):
@@ -361,8 +357,7 @@ def test_a_promise_that_another_thread_still_judges_is_waited_for(h2line: Callab
 
     line = h2line(script, push=PushPolicy(accept=accept))
     with line.client.stream("GET", line.url()) as response:
-        (member,) = line.session.pool._state.members()
-        wire = member.transport._wire
+        wire = line.transport._wire
         looker = threading.Thread(target=look)
         looker.start()
         assert line.body("/other") == b"other"

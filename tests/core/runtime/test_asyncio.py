@@ -7,8 +7,6 @@ import contextlib
 import fcntl
 import os
 import select
-import socket
-import struct
 import termios
 import threading
 
@@ -17,6 +15,7 @@ import pytest
 from reqivo_core.errors import ReadError, ReadTimeout, WriteError, WriteTimeout
 from reqivo_core.interfaces import Address
 from support.asyncio_streams import RUNTIME, arrive, connected, ticks, until
+from support.resets import reset
 
 # cancellation
 
@@ -252,12 +251,6 @@ def test_a_write_that_must_not_wait_tells_a_broken_connection_from_a_full_one(li
                 await stream.write(bytes(64 * 1024 * 1024), 0)
 
     asyncio.run(body())
-
-
-def reset(peer):
-    """Close a connection by a reset."""
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
 
 
 def test_a_connection_that_the_loop_dropped_has_ended(listener):

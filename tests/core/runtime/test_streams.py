@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 
@@ -19,13 +18,8 @@ from reqivo_core.errors import (
 )
 from reqivo_core.interfaces import Address, NetworkStream
 from support.processes import run_in_child
+from support.resets import reset
 from support.worlds import World
-
-
-def reset(sock: socket.socket) -> None:
-    """Close with RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @contextlib.asynccontextmanager
