@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import threading
 import time
 import zlib
@@ -254,19 +255,19 @@ def test_what_cannot_be_sent(world: World, serve: Serve, wrong: Any) -> None:
 
 def test_send_answers_pings_in_passing(world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "GLANCE", 0.0)
-    pinged = threading.Event()
+    is_open = threading.Event()
 
     def script(peer: Peer) -> None:
         accept(peer)
+        peer.wait(is_open)
         peer.send(frame(PING, b"are you there"))
-        pinged.set()
         opcodes = [expect_frame(peer).opcode for _ in range(2)]
         assert sorted(opcodes) == [TEXT, PONG]
         answer_close(peer)
 
     with connected(world, ws_url(serve(script))) as ws:
-        assert pinged.wait(10)
-        threading.Event().wait(0.05)
+        is_open.set()
+        assert select.select([ws.ws._connection._stream.get_info("socket")], [], [], PATIENCE)[0]
         ws.send("one")
 
 

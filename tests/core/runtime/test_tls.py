@@ -179,16 +179,19 @@ def test_a_reset_is_a_read_error(world, config):
 
 
 def test_a_broken_record_is_a_tls_error_after_what_came_before(world, config):
+    is_sent = threading.Event()
+
     def serve(connection):
         connection.sendall(b"good")
         with socket.socket(fileno=os.dup(connection.fileno())) as raw:
             raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        is_sent.set()
         with contextlib.suppress(OSError):
             connection.recv(1)
 
     async def body():
         stream = await dial(world, server.address, config)
-        await world.runtime.sleep(0.02)
+        await until(is_sent.is_set, world)
         assert await stream.read(100, 5) == b"good"
         for _ in range(2):
             with pytest.raises(TlsError, match="TLS failed on the connection to localhost"):
