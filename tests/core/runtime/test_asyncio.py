@@ -180,6 +180,18 @@ def test_what_the_loop_has_not_looked_at_is_noticed(listener, monkeypatch, way):
     asyncio.run(body())
 
 
+def test_an_end_that_the_loop_has_not_looked_at_is_noticed(listener):
+    async def body():
+        async with connected(listener) as (stream, peer):
+            peer.close()
+            while not stream.is_readable():  # as above
+                pass
+            assert stream._has_ended
+            assert await stream.read(10, 5) == b""
+
+    asyncio.run(body())
+
+
 def test_what_has_arrived_is_left_to_the_loop_by_those_outside_of_it(listener):
     async def connect():
         stream = await RUNTIME.connect_tcp([Address(*listener.getsockname())], 5)
