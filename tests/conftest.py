@@ -6,11 +6,17 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
+from support.measuring import hold_across_forks, tracers_lock
+
 # No test asserts a time: a property that takes longer on a busy machine is as true as on an idle one. The examples are
 # the same in each run, so that a change is judged by what it changes; `--hypothesis-profile explore` looks further.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("steady")
+
+# Before what is measured is imported: what it does itself before a fork is traced, and needs the lock.
+if (lock := tracers_lock()) is not None:
+    hold_across_forks(lock)
 
 pytest_plugins = ("support.fixtures", "reqivo_core.testing.pytest_plugin")
 

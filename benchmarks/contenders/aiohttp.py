@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 
 import aiohttp
 
@@ -31,7 +30,7 @@ class Async:
         return response.status
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        async with self._session.post(url, data=_pieces(upload)) as response:
+        async with self._session.post(url, data=upload.async_pieces()) as response:
             return response.status, await response.read()
 
     async def close(self) -> None:
@@ -50,11 +49,6 @@ class Socket:
     async def close(self) -> None:
         await self._socket.close()
         await self._session.close()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 async def async_client(settings: Settings) -> Async:

@@ -10,7 +10,7 @@ A module in this package makes clients by functions of these names; one that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -69,6 +69,11 @@ class Upload:
         """The pieces, one by one."""
         for _ in range(self.count):
             yield self.piece
+
+    async def async_pieces(self) -> AsyncIterator[bytes]:
+        """The same, for clients that take their bodies so."""
+        for piece in self.pieces():
+            yield piece
 
 
 class SyncClient(Protocol):

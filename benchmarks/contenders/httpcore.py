@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
@@ -61,7 +60,7 @@ class Async:
         return response.status
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._pool.request("POST", url, content=_pieces(upload), headers=_CHUNKED)
+        response = await self._pool.request("POST", url, content=upload.async_pieces(), headers=_CHUNKED)
         return response.status, response.content
 
     async def close(self) -> None:
@@ -69,11 +68,6 @@ class Async:
 
 
 _CHUNKED: Any = {"transfer-encoding": "chunked"}
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 from contenders.base import Answer, Settings, Sink, Upload
@@ -61,16 +60,11 @@ class Async:
         return response.status_code  # type: ignore[no-any-return]  # the library is imported by name
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._client.post(url, content=_pieces(upload))
+        response = await self._client.post(url, content=upload.async_pieces())
         return response.status_code, response.content
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +59,11 @@ class Async:
             return response.status
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._client.post(url, content=_pieces(upload))
+        response = await self._client.post(url, content=upload.async_pieces())
         return response.status, response.content
 
     async def close(self) -> None:
         await self._transport.aclose()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

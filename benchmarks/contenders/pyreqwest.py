@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +58,11 @@ class Async:
             return int(response.status)
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._client.post(url).body_stream(_pieces(upload)).build().send()
+        response = await self._client.post(url).body_stream(upload.async_pieces()).build().send()
         return response.status, await response.bytes()
 
     async def close(self) -> None:
         await self._client.close()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

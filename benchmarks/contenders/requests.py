@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 from contenders.base import Answer, Settings, Sink, Unsupported, Upload
@@ -69,16 +68,11 @@ class Async:
         return response.status_code  # type: ignore[no-any-return]  # the library is imported by name
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._session.post(url, data=_pieces(upload))
+        response = await self._session.post(url, data=upload.async_pieces())
         return response.status_code, response.content
 
     async def close(self) -> None:
         await self._session.close()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

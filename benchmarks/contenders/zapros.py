@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import zapros
@@ -59,16 +58,11 @@ class Async:
         return int(response.status)
 
     async def upload(self, url: str, upload: Upload) -> Answer:
-        response = await self._client.post(url, body=_pieces(upload))
+        response = await self._client.post(url, body=upload.async_pieces())
         return response.status, await response.aread()
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
-    for piece in upload.pieces():
-        yield piece
 
 
 def sync_client(settings: Settings) -> Sync:

@@ -102,6 +102,12 @@ class Line:
                 assert select.select([sock], [], [], 5)[0]
 
     @property
+    def transport(self) -> Any:
+        """What speaks on the only connection."""
+        (member,) = self.session.pool._state.members()
+        return member.transport
+
+    @property
     def connection(self) -> dict[str, Any]:
         """What the pool tells of the only connection."""
         (connection,) = self.session.pool.connections()

@@ -133,6 +133,41 @@ def test_who_is_interrupted_while_waiting_for_a_turn_stands_in_line_no_more() ->
     assert isinstance(rehearsal.world.outcomes["next"], bytes)
 
 
+def test_an_upload_behind_its_head_takes_its_turn_when_another_has_written() -> None:
+    """The window opens while another is half-way through a write: the upload waits for that, not for the server."""
+    rehearsal = Rehearsal(0)
+    world, server, stream = rehearsal.world, rehearsal.server, rehearsal.stream
+    writing = rehearsal.transport._wire._writing
+    world.start("first", rehearsal.converse("first", Timeout(timeout=None), b""))
+    settle(rehearsal)
+    server.answer(1)
+    settle(rehearsal)  # the window is known now: 100 octets
+    world.start("upload", rehearsal.converse("upload", Timeout(timeout=None), b"x" * 250))
+    while world.is_lively:
+        world.step()
+    stream.feed(frames.frame(frames.HEADERS, frames.END_HEADERS, 3, b"\x88"))  # :status 200
+    while world.is_lively:
+        world.step()
+    stream.blocks = True
+    world.start("other", rehearsal.converse("other", Timeout(timeout=None), b""))
+    while not world.later:
+        world.step()
+    half_written = world.later.pop()
+    server.look()  # which opens the upload's window
+    while world.is_lively:
+        world.step()
+    assert len(writing._turns) == 1
+    half_written.wake()
+    settle(rehearsal)
+    stream.feed(frames.frame(frames.DATA, frames.END_STREAM, 3, b"3 " + b"x" * 10))
+    server.answer(5)
+    world.run()
+    server.look()
+    assert server.bodies[3] == b"x" * 250
+    assert world.time == 0
+    assert [outcome for outcome in world.outcomes.values() if not isinstance(outcome, bytes)] == []
+
+
 class Hopeful(SimulatedStream):
     """Says that it can be read though nothing has come: TLS's own messages look like that."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 from hyperframe import frame as frames
 
-from reqivo_core.errors import WriteTimeout
+from reqivo_core.errors import StreamReset, WriteTimeout
 from reqivo_core.timeouts import Timeout
 from support import h2_peer
 from support.h2_peer import H2Peer, H2Request
@@ -116,3 +117,60 @@ def test_an_asynchronous_body_may_wait_for_the_response(h2line: Callable) -> Non
 
     line = h2line(script)
     assert line.client.world.run(talk()) == b"cba"
+
+
+def test_an_answer_that_is_whole_is_kept_though_the_farewell_cannot_leave(
+    h2line: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the upload is not wanted, which the server is told; only it takes nothing any more."""
+
+    def first(server: H2Peer) -> None:
+        request = begin(server)
+        server.send_frame(server.data(request, b"enough", "END_STREAM"))
+        server.expect_close()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"next"])
+
+    async def full(*_: Any) -> None:
+        raise WriteTimeout("the send buffer stays full", phase="write")
+
+    line = h2line(first, second)
+    line.get()
+    with line.client.stream("POST", line.url(), body=b"x" * 5000) as response:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(line.transport._wire.stream), "write", full)
+            assert line.client.read(response) == b"enough"
+    assert line.body() == b"next"
+    assert line.server.connections == 2
+
+
+def test_what_a_source_gives_after_its_stream_was_reset_is_not_sent(h2line: Callable) -> None:
+    """While the source is asked, another request reads for both."""
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        upload = server.expect_request(whole=False)
+        beside = server.expect_request()
+        server.reset(upload, h2_peer.INTERNAL_ERROR)
+        server.respond(beside)
+        server.respond(server.expect_request())
+        assert [frame.data for frame in server.seen(frames.DataFrame)] == [b"one"]
+        server.expect_close()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"one"
+        line.get("/beside")
+        yield b"two"
+
+    async def async_pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        await line.session.get(line.url("/beside"))
+        yield b"two"
+
+    line = h2line(script)
+    body = pieces() if line.client.world.name == "blocking" else async_pieces()
+    line.fails(StreamReset, method="POST", body=body)
+    line.get("/next")
+    assert line.server.connections == 1

@@ -17,7 +17,7 @@ from hyperframe import frame as frames
 from reqivo_core import Timeout
 from reqivo_core.errors import IncompleteBody, ReadTimeout, RemoteProtocolError, RequestError, StreamReset
 from support import h2_peer
-from support.h2_peer import H2Peer, raw
+from support.h2_peer import H2Peer, raw, serving
 
 CLOSED = "END_STREAM"
 MIB = 2**20
@@ -178,11 +178,7 @@ def test_i5_s42_a_flood_is_cut_off_and_others_are_not_held_up(h2line: Callable, 
         codes.append(server.expect(frames.GoAwayFrame).error_code)
         server.expect_close()
 
-    def good(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    bad, other = h2line(flooding), h2line(good)
+    bad, other = h2line(flooding), h2line(serving)
     bad.get()
     paths = [f"/{number}" for number in range(40)]
 
@@ -305,11 +301,7 @@ def test_i11_a_dead_peer_fails_all_who_wait_for_it(h2line: Callable, patience: C
         server.acknowledges = False
         server.expect_close()
 
-    def alive(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(dead, alive)
+    line = h2line(dead, serving)
     line.get()
     posts = [lambda session: session.post(line.url(), body=b"x", timeout=8)] * 5
     outcomes = line.client.together(posts)

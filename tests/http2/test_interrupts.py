@@ -23,7 +23,7 @@ from reqivo_http2 import BaseFlowControlManager
 from reqivo_http2.codec import load_codec
 from reqivo_http2.connection_state import ConnectionState
 from reqivo_http2.guard import Guard
-from support.h2_peer import H2Peer
+from support.h2_peer import H2Peer, serving
 from support.rehearsal import Rehearsal
 from support.simulation import Cancelled, SimulatedStream
 from support.world import Blocking
@@ -65,18 +65,13 @@ def test_a_signal_in_a_read_closes_the_connection_for_all(h2line: Callable, stru
         both_came.set()
         server.expect_close()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(first, second)
+    line = h2line(first, serving)
     line.get()
     other: list[Any] = []
 
     def follow() -> None:
         assert mine_came.wait(5)
-        (member,) = line.session.pool._state.members()
-        stream = member.transport._wire.stream
+        stream = line.transport._wire.stream
         while not stream._is_reading:  # the main thread, for both
             time.sleep(0.001)
         signaller.start()
@@ -145,14 +140,10 @@ def test_a_signal_while_looking_closes_the_connection(
         server.send_frame(frames.PingFrame(0, b"question"))
         server.expect_close()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(first, second)
+    line = h2line(first, serving)
     line.get()
-    (member,) = line.session.pool._state.members()
-    stream = member.transport._wire.stream
+    transport = line.transport
+    stream = transport._wire.stream
 
     async def interrupted(max_bytes: int, timeout: float | None) -> bytes:
         raise struck
@@ -160,9 +151,9 @@ def test_a_signal_while_looking_closes_the_connection(
     monkeypatch.setattr(type(stream), "is_readable", lambda self: True)
     monkeypatch.setattr(type(stream), "read", lambda self, *_: interrupted(*_))
     with pytest.raises(struck):
-        member.transport.is_usable()
+        transport.is_usable()
     monkeypatch.undo()
-    assert member.transport.is_closing
+    assert transport.is_closing
     assert line.body("/next") == b"/next"
     assert line.server.connections == 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +23,7 @@ from reqivo_core.errors import (
 )
 from reqivo_http2 import PushPolicy
 from support import h2_peer
-from support.h2_peer import H2Peer
+from support.h2_peer import H2Peer, serving
 
 CLOSED = "END_STREAM"
 
@@ -108,9 +110,7 @@ def test_s45_what_must_not_be_promised_is_refused(h2line: Callable, changes: Any
     def script(server: H2Peer) -> None:
         server.greet()
         request = server.expect_request()
-        fields = promised(server, **changes)
-        at = len(fields) if not extra or extra[0][0][:1] != ":" else len(fields)
-        server.send_frame(server.promise(1, 2, [*fields[:at], *extra]))
+        server.send_frame(server.promise(1, 2, [*promised(server, **changes), *extra]))
         server.expect_reset(2, h2_peer.PROTOCOL_ERROR)
         server.respond(request, 200, b"parent")
         server.serve([b"next"])
@@ -159,11 +159,7 @@ def test_a_judgement_that_is_interrupted_leaves_nobody_waiting(h2line: Callable)
     def accept(request: Any) -> bool:
         raise Interrupted
 
-    def again(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(_unwanted_and_wanted, again, push=PushPolicy(accept=accept))
+    line = h2line(_unwanted_and_wanted, serving, push=PushPolicy(accept=accept))
     if line.client.world.name == "trio":
         pytest.skip("an interruption ends a whole run of trio")
     with pytest.raises(Interrupted):
@@ -312,6 +308,59 @@ def test_pushes_end_where_an_unread_body_stalls(h2line: Callable) -> None:
         (push,) = taken(line, response)
         assert len(line.client.read(response)) == 256 * 1024 + 3
         assert got(line, push).status_code == 204
+
+
+def test_a_refusal_that_nobody_has_sent_leaves_before_promises_are_waited_for(h2line: Callable) -> None:
+    def script(server: H2Peer) -> None:
+        server.greet()
+        slow = server.expect_request()
+        server.send_frame(server.head(slow, 200))
+        quick = server.expect_request()
+        server.send_frame(server.promise(quick.stream_id, 2, promised(server)))
+        server.respond(quick)
+        server.expect_reset(2, h2_peer.CANCEL)
+        server.send_frame(server.promise(1, 4, promised(server, "/next")), server.data(slow, b"", CLOSED))
+        server.expect_close()
+
+    line = h2line(script, push=True)
+    with line.client.stream("GET", line.url()) as response:
+        line.body("/quick")  # and nobody looks at its pushes
+        gc.collect()
+        assert [push.path for push in taken(line, response)] == ["/next"]
+
+
+@pytest.mark.parametrize("world", ["blocking"], indirect=True)
+def test_a_promise_that_another_thread_still_judges_is_waited_for(h2line: Callable) -> None:
+    """Though the response that it belongs to has ended meanwhile."""
+    is_judging, seen = threading.Event(), []
+
+    def accept(request: Any) -> bool:
+        is_judging.set()
+        while not (seen or wire._reading._followers):  # the other found no pushes, or waits as it should
+            time.sleep(0.001)
+        return True
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        judged = server.expect_request()
+        server.send_frame(server.head(judged, 200))
+        other = server.expect_request()
+        server.send_frame(server.promise(judged.stream_id, 2, promised(server)), server.data(judged, b"", CLOSED))
+        server.respond(other, 200, b"other")
+        server.expect_close()
+
+    def look() -> None:
+        assert is_judging.wait(5)
+        seen.append([push.path for push in taken(line, response)])
+
+    line = h2line(script, push=PushPolicy(accept=accept))
+    with line.client.stream("GET", line.url()) as response:
+        wire = line.transport._wire
+        looker = threading.Thread(target=look)
+        looker.start()
+        assert line.body("/other") == b"other"
+        looker.join(10)
+    assert seen == [["/style.css"]]
 
 
 def test_pushes_of_a_response_that_says_nothing_time_out(h2line: Callable) -> None:

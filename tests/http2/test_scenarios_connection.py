@@ -21,7 +21,7 @@ from reqivo_core.limits import DEFAULT_LIMITS
 from reqivo_core.timeouts import Deadline
 from reqivo_http2 import Http2Transport
 from support import h2_peer
-from support.h2_peer import H2Peer, raw
+from support.h2_peer import H2Peer, raw, serving
 
 GREETING = raw(4, 0, 0)
 PATIENT = Timeout(timeout=5.0)
@@ -414,11 +414,7 @@ def test_s16_what_ended_while_idle_is_not_used_again(h2line: Callable, farewell:
         else:
             server.peer.fin()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(script, second)
+    line = h2line(script, serving)
     assert line.body() == b"first"
     line.await_arrival()
     assert line.client.read(line.post("/second", body=b"x")) == b"/second"
@@ -545,11 +541,7 @@ def test_s29_a_dead_server_is_left(h2line: Callable, patience: Callable) -> None
         server.acknowledges = False
         server.expect_close()
 
-    def alive(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(dead, alive)
+    line = h2line(dead, serving)
     line.fails(ReadTimeout, timeout=Timeout(read=0.1))
     assert line.body("/second") == b"/second"
     assert line.server.connections == 2
@@ -596,27 +588,17 @@ def test_s30_who_asks_too_often_asks_half_as_often(h2line: Callable, patience: C
         server.respond(kept, 200, kept[":path"].encode())
         server.expect_close()
 
-    def again(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(calm, again)
+    line = h2line(calm, serving)
     assert line.body() == b"warm"
     assert [line.client.read(answer) for answer in line.together("/a", "/b")] == [b"/a", b"/b"]
-    (member,) = line.session.pool._state.members()
     assert line.server.connections == 2
-    assert member.transport._state.eagerness.pause == 2  # for the new connection too
+    assert line.transport._state.eagerness.pause == 2  # for the new connection too
 
 
 def test_a_connection_that_is_gone_is_not_pinged(h2line: Callable) -> None:
-    def script(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(script)
+    line = h2line(serving)
     line.get()
-    (member,) = line.session.pool._state.members()
-    transport = member.transport
+    transport = line.transport
     runtime = transport._wire.runtime
     transport.close()
 
@@ -666,11 +648,7 @@ def test_s43_the_encoders_table_stays_small(h2line: Callable) -> None:
 def test_s51_running_out_of_stream_ids_is_invisible(h2line: Callable, patience: Callable) -> None:
     patience(first_stream_id=2**31 - 3)
 
-    def script(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(script)
+    line = h2line(serving)
     assert [line.body(f"/{number}") for number in range(3)] == [b"/0", b"/1", b"/2"]
     assert line.server.connections == 2
 
@@ -708,11 +686,7 @@ def test_a_connection_that_is_reset_while_idle_is_not_used_again(h2line: Callabl
         server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)
         server.peer.rst()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(script, second)
+    line = h2line(script, serving)
     assert line.body() == b"first"
     line.await_arrival()
     assert line.client.read(line.post("/second", body=b"x")) == b"/second"

@@ -23,7 +23,7 @@ from reqivo_core.errors import (
 )
 from support import h2_peer
 from support.certs import Authority
-from support.h2_peer import H2Peer, raw
+from support.h2_peer import H2Peer, raw, serving
 from support.scripted import Peer
 from support.world import World
 
@@ -377,11 +377,7 @@ def test_s32_too_large_a_head_fails_its_request(h2line: Callable, fields: list[t
         server.peer.send(data)
         server.serve()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(script, second)
+    line = h2line(script, serving)
     error = line.fails(RemoteProtocolError)
     assert isinstance(error, HeadersTooLarge) or "too large" in str(error) or "CONTINUATION" in str(error)
     assert line.body("/next") == b"/next"

@@ -18,7 +18,7 @@ from reqivo_core.runtime.blocking import BlockingStream
 from reqivo_core.timeouts import Deadline
 from support import h2_peer
 from support import world as worlds
-from support.h2_peer import H2Peer
+from support.h2_peer import H2Peer, serving
 from support.trio_world import Trio
 from support.world import World
 
@@ -28,12 +28,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Tasks give way to each other; threads have no need to."""
     with Trio() if request.param == "trio" else worlds.make(request.param) as made:
         yield made
-
-
-def transport_of(line: Any) -> Any:
-    """What speaks on the only connection."""
-    (member,) = line.session.pool._state.members()
-    return member.transport
 
 
 async def cancelled_beside(
@@ -85,7 +79,7 @@ def test_who_is_cancelled_while_giving_way_leaves_the_place_to_others(
 
     line = h2line(script)
     with line.client.stream("GET", line.url("/open")):
-        wire = transport_of(line)._wire
+        wire = line.transport._wire
         runtime_class = type(wire.runtime)
         gave_way: list[str] = []
 
@@ -125,7 +119,7 @@ def test_frames_queued_beside_a_farewell_leave_too(h2line: Callable, monkeypatch
 
     line = h2line(script)
     line.get()
-    wire = transport_of(line)._wire
+    wire = line.transport._wire
     write = BlockingStream.write
 
     async def hesitant(self: BlockingStream, data: Any, timeout: float | None) -> None:
@@ -150,6 +144,17 @@ def test_frames_queued_beside_a_farewell_leave_too(h2line: Callable, monkeypatch
     assert line.server.connections == 1
 
 
+async def write_too_late(wire: Any) -> None:
+    """Queue a frame of somebody else's, and write by a deadline that has passed."""
+    deadline = Deadline(Timeout(total=1e-9), wire.runtime.now)
+    while not deadline.has_passed():
+        pass
+    with wire.guard:
+        wire.state.outgoing.add(h2_peer.raw(6, 0, 0, b"of other"))
+    with pytest.raises(TotalTimeout):
+        await wire.flush(deadline)
+
+
 @pytest.mark.parametrize("world", ["blocking", "async", "trio"], indirect=True)
 def test_a_deadline_that_passes_before_a_write_is_its_requests_alone(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
@@ -162,18 +167,7 @@ def test_a_deadline_that_passes_before_a_write_is_its_requests_alone(h2line: Cal
 
     line = h2line(script)
     with line.client.stream("GET", line.url()) as response:
-        wire = transport_of(line)._wire
-
-        async def write_too_late() -> None:
-            deadline = Deadline(Timeout(total=1e-9), wire.runtime.now)
-            while not deadline.has_passed():
-                pass
-            with wire.guard:
-                wire.state.outgoing.add(h2_peer.raw(6, 0, 0, b"of other"))
-            with pytest.raises(TotalTimeout):
-                await wire.flush(deadline)
-
-        line.drive(write_too_late())
+        line.drive(write_too_late(line.transport._wire))
         assert line.client.read(response) == b"half whole"
 
 
@@ -186,27 +180,14 @@ def test_frames_that_nobody_can_write_end_the_connection(h2line: Callable, monke
         server.respond(server.expect_request(), 200, b"warm")
         server.expect_close()
 
-    def second(server: H2Peer) -> None:
-        server.greet()
-        server.serve()
-
-    line = h2line(first, second)
+    line = h2line(first, serving)
     line.get()
-    transport = transport_of(line)
+    transport = line.transport
     wire = transport._wire
-
-    async def write_too_late() -> None:
-        deadline = Deadline(Timeout(total=1e-9), wire.runtime.now)
-        while not deadline.has_passed():
-            pass
-        with wire.guard:
-            wire.state.outgoing.add(h2_peer.raw(6, 0, 0, b"of other"))
-        with pytest.raises(TotalTimeout):
-            await wire.flush(deadline)
 
     with monkeypatch.context() as patch:
         patch.setattr(type(wire.stream), "is_writable", lambda self: False)
-        line.drive(write_too_late())
+        line.drive(write_too_late(wire))
     assert "took no more" in transport._state.failure.message
     assert line.body("/next") == b"/next"
     assert line.server.connections == 2

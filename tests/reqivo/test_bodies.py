@@ -60,7 +60,7 @@ def assert_usable(client: Client, url: str) -> None:
 def test_a_cut_body_is_never_whole(stage: Stage, reading: str, cut: str, ending: str) -> None:
     def leave(peer: Peer) -> None:
         if ending == "rst":
-            peer.sleep(0.02)
+            peer.wait_until_taken()
             peer.rst()
 
     server = stage.server(once(CUTS[cut], then=leave))

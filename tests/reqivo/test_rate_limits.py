@@ -300,6 +300,8 @@ def test_one_limit_bounds_sessions_of_both_worlds(serve: Any) -> None:
             if gate._queue:
                 break
             thread.join(0.005)
+        else:
+            pytest.fail("the other does not wait")
         held.close()  # wakes a task of another thread's loop
         thread.join(60)
     assert results == [200]

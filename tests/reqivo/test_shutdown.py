@@ -222,7 +222,8 @@ EXITS = {
             except reqivo.ReqivoError:
                 pass
         threading.Thread(target=work, daemon=True).start()
-        time.sleep(0.1)
+        while not s.pool.active:
+            time.sleep(0.001)
     """,
     "an async session": """
         s = reqivo.AsyncSession(timeout=60)
@@ -237,7 +238,8 @@ EXITS = {
             global s, tasks
             s = reqivo.AsyncSession(timeout=60)
             tasks = [asyncio.ensure_future(s.get(URL + 'slow')) for _ in range(5)]
-            await asyncio.sleep(0.1)
+            while s.pool.active < 5:
+                await asyncio.sleep(0.001)
         asyncio.run(main())
     """,
     "a session in a cycle": """

@@ -15,5 +15,6 @@
 ``scenarios``      what servers may do, as data, and the one way in which it is all run
 ================== ===================================================================================================
 
-``loops``, ``threads``, ``listening``, ``pumping``, ``tls_end`` and ``wsgi`` are the machinery.
+``loops``, ``threads``, ``listening``, ``pumping``, ``resets``, ``tls_end`` and ``wsgi`` are the machinery;
+``measuring`` lets coverage and forks go together.
 """

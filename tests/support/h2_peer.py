@@ -222,6 +222,12 @@ class H2Peer:
             self.respond(request, 200, next(bodies, request[":path"].encode()))
 
 
+def serving(server: H2Peer) -> None:
+    """A script that greets, and answers every request with its path."""
+    server.greet()
+    server.serve()
+
+
 def raw(kind: int, flags: int, stream_id: int, payload: bytes = b"", length: int | None = None) -> bytes:
     """A frame of any kind, or the lie of one."""
     size = len(payload) if length is None else length

@@ -101,7 +101,7 @@ def scripts_of(scenario: Scenario, is_over: threading.Event) -> list[Script]:
         if scenario.ending == "keep":
             serve_on(peer)
         elif scenario.ending == "rst":
-            peer.sleep(0.03)  # a reset would overtake what was sent
+            peer.wait_until_taken()  # a reset would overtake what was sent
             peer.rst()
         elif scenario.ending == "cut":
             peer.abort_tls()

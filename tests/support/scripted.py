@@ -23,7 +23,6 @@ import fcntl
 import random
 import socket
 import ssl
-import struct
 import sys
 import termios
 import threading
@@ -32,6 +31,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from .messages import Headers, PeerGone, Reader, Request, Segmentation, response, segments
+from .resets import reset_at_close
 from .threads import PATIENCE, ThreadServer
 from .tls_end import TlsEnd
 
@@ -190,8 +190,7 @@ class Peer:
 
     def rst(self) -> None:
         """Close so that the client gets a reset."""
-        linger = struct.pack("ii", 1, 0)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        reset_at_close(self.sock)
         self._close()
 
     def abort_tls(self) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .pumping import End, end_of, join, shut
+from .resets import reset_at_close
 from .threads import PATIENCE, ThreadServer
 
 
@@ -201,7 +201,7 @@ class ToxicProxy(ThreadServer):
         finally:
             self.release(origin)
             if reset.is_set():
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_at_close(sock)
 
 
 def _chosen(toxics: Toxics, index: int) -> Sequence[Toxic]:

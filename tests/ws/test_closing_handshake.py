@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidRequest
+from reqivo_ws import AsyncWebSocket
 from support.fixtures import Serve
 from support.frames import (
     BINARY,
@@ -142,3 +146,44 @@ def test_close_wakes_whoever_receives_even_if_the_server_does_not_answer(world: 
         received, _ = ws.together(lambda w: w.recv(), lambda w: w.close())
         assert isinstance(received, ConnectionClosed)
         assert ws.close_code == 1006
+
+
+def test_a_cancelled_close_lets_go_at_once(serve: Serve) -> None:
+    server = serve(lambda peer: (accept(peer), peer.expect_close()))
+
+    async def body() -> int | None:
+        ws = await AsyncWebSocket(ws_url(server)).connect()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ws.close(), 0.1)
+        return ws.close_code
+
+    assert asyncio.run(body()) == 1006
+    server.wait_for_closed(1)
+
+
+def test_closed_amid_its_own_fragments(serve: Serve) -> None:
+    async def body() -> None:
+        async with AsyncWebSocket(ws_url(serve(lambda peer: (accept(peer), answer_close(peer))))) as ws:
+
+            async def fragments() -> Any:
+                yield "one"
+                await ws.close()
+                yield "two"
+
+            with pytest.raises(ConnectionClosed):
+                await ws.send(fragments())
+            assert ws.close_code == 1000
+
+    asyncio.run(body())
+
+
+def test_a_reset_instead_of_the_end_after_closing(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer)
+        expect_close(peer)
+        peer.send(close_frame())
+        peer.rst()
+
+    with connected(world, ws_url(serve(script))) as ws:
+        ws.close()
+        assert ws.close_code in (1000, 1006)  # the reset may overtake the close frame

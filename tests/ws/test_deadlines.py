@@ -154,7 +154,7 @@ def pinging(peer: Peer) -> None:
     accept(peer)
     while True:
         peer.send(frame(PING, b"still here"))
-        threading.Event().wait(0.02)
+        peer.sleep(0.02)
 
 
 def amid_a_frame(peer: Peer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from reqivo_core.errors import (
     InvalidRequest,
     InvalidURL,
     ReadTimeout,
+    ReqivoError,
     SessionClosed,
     TimeoutException,
     TotalTimeout,
@@ -22,6 +24,7 @@ from reqivo_core.errors import (
     UnsupportedProtocol,
     WebSocketError,
 )
+from reqivo_ws import WebSocket
 from support.certs import Authority
 from support.fixtures import Serve
 from support.frames import accept, accepting, answer_close, close_frame, expect_close, frame, text
@@ -417,7 +420,6 @@ def test_scripts_may_close_at_once(world: World, serve: Serve) -> None:
 
     server: ScriptedServer = serve(script)
     with connected(world, ws_url(server)) as ws:
-        assert ws.world.run is not None
         with pytest.raises(WebSocketError, match="not today"):
             ws.recv()
 
@@ -437,3 +439,34 @@ def test_a_refusal_that_a_plugin_made_is_shown_with_its_body(world: World) -> No
         with pytest.raises(HandshakeError, match="the server answered 403") as caught:
             ws.connect()
         assert (caught.value.response.status_code, caught.value.response.text) == (403, "not from here")
+
+
+def test_closed_while_opening(serve: Serve) -> None:
+    asked = threading.Event()
+    closed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        request = peer.expect_request()
+        asked.set()
+        peer.wait(closed)
+        peer.send(accepting(request))
+        peer.expect_close()
+
+    server = serve(script)
+    ws = WebSocket(ws_url(server))
+    errors: list[ReqivoError] = []
+
+    def connect() -> None:
+        try:
+            ws.connect()
+        except ReqivoError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    assert asked.wait(10)
+    ws.close()
+    closed.set()
+    thread.join(10)
+    assert "while it was being opened" in str(errors[0])
+    server.wait_for_closed(1)

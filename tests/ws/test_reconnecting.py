@@ -67,6 +67,18 @@ class Observer:
             self.events.append(event)
 
 
+class Waiting:
+    """Tells that somebody waits for an attempt."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+
+    @hookimpl
+    def reqivo_trace(self, event: Any) -> None:
+        if event.name == "reconnect":
+            self.has_begun.set()
+
+
 def test_w24_iteration_goes_on_across_reconnections(world: World, serve: Serve) -> None:
     scripts = [losing("one"), refusing(503), losing("two", 1012), losing("three", 1001), losing(), staying("four")]
     server = serve(scripts)
@@ -259,11 +271,13 @@ def test_who_waits_for_an_attempt_of_another_may_give_up_earlier(world: World, s
 
 
 def test_close_ends_the_attempts(world: World, serve: Serve) -> None:
-    server = serve([losing("one")])
-    with connected(world, ws_url(server), auto_reconnect=True, reconnect_delay=60) as ws:
-        assert ws.recv() == "one"
-        received, _ = ws.together(lambda w: w.recv(), lambda w: _closed_later(world, w))
-        assert isinstance(received, ConnectionClosedError)
+    waiting = Waiting()
+    url = ws_url(serve([losing("one")]))
+    with world.client(plugins=[waiting]) as client:
+        with connected(world, url, client.session, auto_reconnect=True, reconnect_delay=60) as ws:
+            assert ws.recv() == "one"
+            received, _ = ws.together(lambda w: w.recv(), lambda w: _closed_after(world, w, waiting.has_begun))
+            assert isinstance(received, ConnectionClosedError)
 
 
 def _closed_after(world: World, ws: Any, event: threading.Event) -> Any:
@@ -276,18 +290,6 @@ def _closed_after(world: World, ws: Any, event: threading.Event) -> Any:
 
         return later()
     assert event.wait(10)
-    return ws.close()
-
-
-def _closed_later(world: World, ws: Any) -> Any:
-    if world.name == "async":
-
-        async def later() -> None:
-            await asyncio.sleep(0.1)
-            await ws.close()
-
-        return later()
-    threading.Event().wait(0.1)
     return ws.close()
 
 
@@ -380,17 +382,10 @@ class TestTheFirstConnection:
         assert server.connections == 3
 
     def test_close_ends_the_attempts(self, world: World, serve: Serve) -> None:
-        is_waiting = threading.Event()
-
-        class Waiting:
-            @hookimpl
-            def reqivo_trace(self, event: Any) -> None:
-                if event.name == "reconnect":
-                    is_waiting.set()
-
-        with world.client(plugins=[Waiting()]) as client:
+        waiting = Waiting()
+        with world.client(plugins=[waiting]) as client:
             ws = make(world, ws_url(serve(refusing(503))), client.session, auto_reconnect=True, reconnect_delay=60)
-            refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, is_waiting))
+            refused, _ = ws.together(lambda w: w.connect(), lambda w: _closed_after(world, w, waiting.has_begun))
         assert isinstance(refused, HandshakeError)
         assert not ws.is_open
 

@@ -207,20 +207,27 @@ def test_signals_do_not_disturb_a_read(pair):
     assert calls
 
 
-def test_an_interrupted_read_leaves_the_stream_usable(pair):
-    stream, far = pair
+@contextlib.contextmanager
+def interrupted():
+    """Have Ctrl-C strike what is done within, soon."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_blocking(stream.read(10, 30))
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_an_interrupted_read_leaves_the_stream_usable(pair):
+    stream, far = pair
+    with interrupted():
+        run_blocking(stream.read(10, 30))
     far.sendall(b"x")
     assert run_blocking(stream.read(10, 5)) == b"x"
     number = stream.get_info("socket").fileno()
@@ -230,17 +237,8 @@ def test_an_interrupted_read_leaves_the_stream_usable(pair):
 
 
 def test_an_interrupted_connection_attempt_leaves_nothing(deaf_address):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_blocking(BlockingRuntime().connect_tcp([Address(*deaf_address)], 30))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    with interrupted():
+        run_blocking(BlockingRuntime().connect_tcp([Address(*deaf_address)], 30))
 
 
 def test_a_forked_child_is_another_world():

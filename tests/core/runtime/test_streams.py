@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import threading
-import time
 
 import pytest
 
@@ -18,14 +16,10 @@ from reqivo_core.errors import (
     WriteTimeout,
 )
 from reqivo_core.interfaces import Address, NetworkStream
+from support.dialing import until
 from support.processes import run_in_child
+from support.resets import reset
 from support.worlds import World
-
-
-def reset(sock: socket.socket) -> None:
-    """Close with RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 @contextlib.asynccontextmanager
@@ -99,14 +93,6 @@ def test_a_read_without_waiting_takes_what_has_arrived(world, listener):
                 await stream.read(10, 0)
 
     world.run(body())
-
-
-async def until(condition, world: World) -> None:
-    """Wait for what another thread or the kernel does."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        await world.runtime.sleep(0.001)
 
 
 def test_a_waiting_read_returns_as_octets_come(world, listener):

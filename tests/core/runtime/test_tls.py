@@ -24,6 +24,7 @@ from reqivo_core.testing.failing import Fault
 from reqivo_core.tls_config import TlsConfig
 from support.dialing import dial, fails_to_start, until, wait_for_end
 from support.processes import run_in_child
+from support.resets import reset_at_close
 from support.tls import AUTHORITY, LOCALHOST, TlsServer, context_of
 from support.worlds import BLOCKING
 
@@ -163,7 +164,7 @@ def test_a_reset_is_a_read_error(world, config):
     def serve(connection):
         connection.sendall(b"x")
         connection.recv(1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        reset_at_close(connection)
 
     async def body():
         stream = await dial(world, server.address, config)
@@ -178,16 +179,19 @@ def test_a_reset_is_a_read_error(world, config):
 
 
 def test_a_broken_record_is_a_tls_error_after_what_came_before(world, config):
+    is_sent = threading.Event()
+
     def serve(connection):
         connection.sendall(b"good")
         with socket.socket(fileno=os.dup(connection.fileno())) as raw:
             raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        is_sent.set()
         with contextlib.suppress(OSError):
             connection.recv(1)
 
     async def body():
         stream = await dial(world, server.address, config)
-        await world.runtime.sleep(0.02)
+        await until(is_sent.is_set, world)
         assert await stream.read(100, 5) == b"good"
         for _ in range(2):
             with pytest.raises(TlsError, match="TLS failed on the connection to localhost"):

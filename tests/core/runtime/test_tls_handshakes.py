@@ -20,6 +20,7 @@ from reqivo_core.interfaces import Address
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_core.tls_config import TlsConfig
 from support.dialing import dial, fails_to_start, plain_server, wait_for_end
+from support.resets import reset_at_close
 from support.tls import AUTHORITY, DAY, LOCALHOST, NOW, STRANGER, TlsServer, context_of, issue
 from support.worlds import BLOCKING
 
@@ -216,7 +217,7 @@ def test_what_is_no_handshake_is_an_error_at_once(world, config, answer, reason)
 def test_a_reset_during_the_handshake_is_a_tls_error(world, config):
     def serve(sock):
         sock.recv(1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        reset_at_close(sock)
 
     with plain_server(serve) as address:
         error = fails_to_start(world, address, config)

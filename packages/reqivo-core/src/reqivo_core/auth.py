@@ -28,10 +28,29 @@ class Stamp(Protocol):
         """Set them."""
 
 
-class BasicAuth:
-    """User name and password, in UTF-8 (RFC 7617)."""
+class _Header:
+    """A flow that sets one header."""
 
     __slots__ = ("_header",)
+
+    _header: str
+
+    def apply(self, request: Request) -> None:
+        """Set the header, unless the request already has one."""
+        if "authorization" not in request.headers:
+            request.headers["Authorization"] = self._header
+
+    def __call__(self, request: Request) -> FlowGenerator:
+        """Set the header and send."""
+        self.apply(request)
+        response = yield request
+        return response
+
+
+class BasicAuth(_Header):
+    """User name and password, in UTF-8 (RFC 7617)."""
+
+    __slots__ = ()
 
     def __init__(self, username: str | bytes, password: str | bytes) -> None:
         """Make the flow.
@@ -45,22 +64,11 @@ class BasicAuth:
         """
         self._header = "Basic " + basic_credentials(username, password)
 
-    def apply(self, request: Request) -> None:
-        """Set the header, unless the request already has one."""
-        if "authorization" not in request.headers:
-            request.headers["Authorization"] = self._header
 
-    def __call__(self, request: Request) -> FlowGenerator:
-        """Set the header and send."""
-        self.apply(request)
-        response = yield request
-        return response
-
-
-class BearerAuth:
+class BearerAuth(_Header):
     """A token (RFC 6750)."""
 
-    __slots__ = ("_header",)
+    __slots__ = ()
 
     def __init__(self, token: str) -> None:
         """Make the flow.
@@ -74,17 +82,6 @@ class BearerAuth:
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable() or " " in token:
             raise InvalidRequest("bearer token: give visible ASCII characters without spaces")
         self._header = f"Bearer {token}"
-
-    def apply(self, request: Request) -> None:
-        """Set the header, unless the request already has one."""
-        if "authorization" not in request.headers:
-            request.headers["Authorization"] = self._header
-
-    def __call__(self, request: Request) -> FlowGenerator:
-        """Set the header and send."""
-        self.apply(request)
-        response = yield request
-        return response
 
 
 def basic_credentials(username: str | bytes, password: str | bytes) -> str:

@@ -75,7 +75,7 @@ class ConnectionState:
         unconfirmed: Streams that were cancelled before the server had shown that it knows of them.
         last_received: When anything came last.
         woken: Waiters to wake.
-        waiters: Who waits for news of the connection itself.
+        waiters: Who waits for news of the connection itself, in order.
         events: What observers are to be told: name, state, details.
         after: What is to be called once the lock is free.
         has_changed: Whether the number of streams that may be open is another than it was.
@@ -108,7 +108,7 @@ class ConnectionState:
         self.unconfirmed: set[int] = set()
         self.last_received = self.started = now
         self.woken: list[Waiter] = []
-        self.waiters: list[Waiter] = []
+        self.waiters: dict[Waiter, None] = {}
         self.events: list[tuple[str, str, Mapping[str, Any]]] = []
         self.after: list[Callable[[], None]] = []
         self.has_changed = False

@@ -57,12 +57,12 @@ class Reading:
         self._called: Waiter | None = None
 
     async def wait(
-        self, waiters: list[Waiter], is_ready: Callable[[], bool], seconds: float | None, deadline: Deadline
+        self, waiters: dict[Waiter, None], is_ready: Callable[[], bool], seconds: float | None, deadline: Deadline
     ) -> bool:
         """Wait until something has come.
 
         Args:
-            waiters: Where the state looks for whom to wake: a stream's list, or the connection's.
+            waiters: Where the state looks for whom to wake: a stream's, or the connection's.
             is_ready: Whether it has come; called under the lock. A failure must count as well.
             seconds: How long to wait; None for ever.
             deadline: Bounds writes that reading makes necessary.
@@ -92,8 +92,7 @@ class Reading:
                         due = self._state.due()
                     else:
                         waiter = self._runtime.waiter()
-                        waiters.append(waiter)
-                        self._followers[waiter] = None
+                        waiters[waiter] = self._followers[waiter] = None
                 has_looked = True
                 if left is not None and left < 0:
                     left = 0
@@ -110,11 +109,10 @@ class Reading:
                 self._call_next()
             raise
 
-    def _forget(self, waiter: Waiter, waiters: list[Waiter]) -> None:
-        """Somebody waits no more. The guard is held."""
+    def _forget(self, waiter: Waiter, waiters: dict[Waiter, None]) -> None:
+        """Somebody waits no more, or was struck before it stood in line. The guard is held."""
         self._followers.pop(waiter, None)
-        if waiter in waiters:
-            waiters.remove(waiter)
+        waiters.pop(waiter, None)
         if self._called is waiter:
             self._called = None
 

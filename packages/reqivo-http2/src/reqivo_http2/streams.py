@@ -52,7 +52,7 @@ class Stream:
         pending_trailers: Trailers to send behind ``pending``.
         pushes: What the server promised with it, in order.
         promises_open: Promises that are still being judged.
-        waiters: Who waits for news of it.
+        waiters: Who waits for news of it, in order.
         max_body: Octets of body that are taken; None for any number.
         promised_url: What was promised, without credentials, if the server opened it.
     """
@@ -124,7 +124,7 @@ class Stream:
         self.pending_trailers: OutgoingFields | None = None
         self.pushes: list[Any] = []
         self.promises_open = 0
-        self.waiters: list[Waiter] = []
+        self.waiters: dict[Waiter, None] = {}
         self._chunks: list[bytes] = []
         self._fresh: list[Octets] = []  # what came with the latest read
         self._is_head = is_head

@@ -58,7 +58,7 @@ class Upload:
                 self.is_over = True
             elif stream.has_news:
                 return
-            elif not stream.has_pending:
+            else:
                 await self._hand_over()
 
     async def finish(self, deadline: Deadline) -> None:

@@ -97,7 +97,7 @@ class Wire:
     # Receiving.
 
     async def wait(
-        self, waiters: list[Waiter], is_ready: Callable[[], bool], seconds: float | None, deadline: Deadline
+        self, waiters: dict[Waiter, None], is_ready: Callable[[], bool], seconds: float | None, deadline: Deadline
     ) -> bool:
         """Wait until something has come: see :class:`Reading`."""
         return await self._reading.wait(waiters, is_ready, seconds, deadline)

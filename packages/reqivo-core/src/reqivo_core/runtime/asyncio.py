@@ -14,7 +14,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 from reqivo_core.runtime.asyncio_race import Race
@@ -23,7 +22,6 @@ from reqivo_core.runtime.asyncio_waiter import AsyncioWaiter, complete, is_runni
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from reqivo_core.tls_config import TlsConfig
 
 HIGH_WATER = 256 * 1024
 """Octets that may lie unread before the kernel is left to hold back the peer."""
@@ -40,7 +38,7 @@ _spare_buffers: list[memoryview] = []
 """Buffers that nobody receives into at the moment. One serves all connections of a loop that fills it at once."""
 
 
-class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
+class AsyncioStream(sockets.SocketStream, asyncio.BufferedProtocol):
     """A connected socket; at the same time the protocol that the loop's transport calls.
 
     Args:
@@ -266,15 +264,6 @@ class AsyncioStream(NetworkStream, asyncio.BufferedProtocol):
             self._writer = None
             if timer is not None:
                 timer.cancel()
-
-    async def start_tls(
-        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
-    ) -> NetworkStream:
-        """See :meth:`NetworkStream.start_tls`."""
-        with importing:
-            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
-
-        return await start_tls(self, config, server_hostname, alpn, timeout)
 
     def close(self) -> None:
         """See :meth:`NetworkStream.close`."""

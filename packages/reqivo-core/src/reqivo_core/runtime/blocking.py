@@ -29,14 +29,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from reqivo_core.tls_config import TlsConfig
 
 # glibc makes each block of 128 KiB or more a mapping of its own, with a page fault for every 4 KiB, until a larger one
 # has been freed; then it keeps blocks of that size. Large reads that are cut to what came never count, since a mapping
@@ -72,7 +70,7 @@ def _select_wait(sock: socket.socket, writing: bool) -> Wait:
 _wait_for: Callable[[socket.socket, bool], Wait] = _poll_wait if hasattr(select, "poll") else _select_wait
 
 
-class BlockingStream(NetworkStream):
+class BlockingStream(sockets.SocketStream):
     """A connected socket.
 
     Args:
@@ -167,15 +165,6 @@ class BlockingStream(NetworkStream):
         except OSError as error:
             raise sockets.write_error(self._peer, error) from error
         return True
-
-    async def start_tls(
-        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
-    ) -> NetworkStream:
-        """See :meth:`NetworkStream.start_tls`."""
-        with importing:
-            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
-
-        return await start_tls(self, config, server_hostname, alpn, timeout)
 
     def close(self) -> None:
         """See :meth:`NetworkStream.close`."""

@@ -16,10 +16,13 @@ from reqivo_core.errors import (
     WriteError,
     WriteTimeout,
 )
-from reqivo_core.interfaces import Address
+from reqivo_core.forks import importing
+from reqivo_core.interfaces import Address, NetworkStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from reqivo_core.tls_config import TlsConfig
 
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
@@ -27,6 +30,21 @@ _LARGE_READ = 256 * 1024
 
 UNIX_RETRY = 0.01
 """Seconds between two attempts at a Unix socket whose backlog is full: no event tells when it has room."""
+
+
+class SocketStream(NetworkStream):
+    """A connected socket: what its streams do alike in every world."""
+
+    __slots__ = ()
+
+    async def start_tls(
+        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
+    ) -> NetworkStream:
+        """See :meth:`NetworkStream.start_tls`."""
+        with importing:
+            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
+
+        return await start_tls(self, config, server_hostname, alpn, timeout)
 
 
 def explain(error: OSError) -> str:

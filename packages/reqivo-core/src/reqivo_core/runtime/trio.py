@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from reqivo_core.forks import importing
 from reqivo_core.interfaces import Address, NetworkStream, Runtime, Waiter
 from reqivo_core.runtime import resolving, sockets
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Hashable, Sequence
-
-    from reqivo_core.tls_config import TlsConfig
 
 
 async def _wait(leaf: Callable[[Any], Awaitable[None]], sock: socket.socket, timeout: float | None) -> bool:
@@ -42,7 +39,7 @@ def _is_running_here(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
-class TrioStream(NetworkStream):
+class TrioStream(sockets.SocketStream):
     """A connected socket.
 
     Args:
@@ -98,15 +95,6 @@ class TrioStream(NetworkStream):
             return await _wait(leaf, self._socket, timeout)
         except trio.ClosedResourceError:
             return True
-
-    async def start_tls(
-        self, config: TlsConfig, server_hostname: str, alpn: Sequence[str], timeout: float | None
-    ) -> NetworkStream:
-        """See NetworkStream."""
-        with importing:
-            from reqivo_core.runtime.tls import start_tls  # here, since ssl is slow to import
-
-        return await start_tls(self, config, server_hostname, alpn, timeout)
 
     def close(self) -> None:
         """See NetworkStream."""
