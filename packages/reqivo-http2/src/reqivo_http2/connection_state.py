@@ -337,9 +337,9 @@ class ConnectionState:
             self.fail(disconnected(self.farewell or "the server closed the connection without answering"))
 
     def fault(self, stream: Stream, fault: StreamFault, now: float) -> None:
-        """Reset a stream on which the server broke the rules."""
+        """Reset a stream on which the server broke the rules. A response that had come whole before stays whole."""
         stream.is_silent = False
-        if not fault.failure.is_cut:  # else what came is sound as far as it goes
+        if not (fault.failure.is_cut or stream.is_remote_closed):  # else what came is sound as far as it goes
             stream.discard()
         self.cancel(stream, fault.code, now, fault.failure)
 
