@@ -18,6 +18,7 @@ from reqivo_http2.codec import TABLE_SIZE
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name, disconnected
 from reqivo_http2.flow_control import (
     CONNECTION_WINDOW,
+    SCANT_WINDOW,
     STREAM_WINDOW,
     AutoTuningFlowControlManager,
     BandwidthDelayEstimator,
@@ -279,7 +280,7 @@ class ConnectionState:
 
     def await_octets(self, stream: Stream) -> None:
         """The application waits for octets; if the window is used up, its manager may open it."""
-        if stream.receive_window < 1024 and not stream.is_remote_closed and self.failure is None:
+        if stream.receive_window < SCANT_WINDOW and not stream.is_remote_closed and self.failure is None:
             self.grant(stream, stream.manager.waits())
 
     def grant(self, stream: Stream, increment: int) -> None:

@@ -15,6 +15,7 @@ from reqivo_core.errors import ServerDisconnected, StreamReset, excerpt
 from reqivo_http2 import faults, frames
 from reqivo_http2.codec import CompressionFault
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name
+from reqivo_http2.flow_control import SCANT_WINDOW
 from reqivo_http2.frames import ACK, END_HEADERS, END_STREAM, HAS_PRIORITY, LARGEST_WINDOW, FrameReader, number
 from reqivo_http2.pings import TOO_MANY_PINGS
 
@@ -167,6 +168,8 @@ class Receiver:
         """Open the connection's window again at once: streams hold back what is not read, each for itself."""
         state = self._state
         increment = state.manager.used(size)
+        if state.receive_window + increment < SCANT_WINDOW:
+            increment += state.manager.waits()
         if increment:
             state.receive_window += increment
             state.outgoing.add(frames.window_update(0, increment))
