@@ -663,6 +663,28 @@ def test_s43_the_encoders_table_stays_small(h2line: Callable) -> None:
     assert not line.server.errors
 
 
+def test_s43_a_table_that_was_smaller_for_a_moment_is_empty(h2line: Callable) -> None:
+    sizes = (0).to_bytes(4, "big"), (4096).to_bytes(4, "big")
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.peer.send(raw(4, 0, 0, b"".join(b"\0\x01" + size for size in sizes)))
+        server.respond(request)
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)  # of the first ones
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)
+        server.decoder.header_table_size = 0  # which forgets all
+        server.decoder.header_table_size = 4096
+        server.respond(server.expect_request(), 200, b"next")
+        block = next(frame.data for frame in reversed(server.frames) if isinstance(frame, frames.HeadersFrame))
+        assert block[:4] == b"\x20\x3f\xe1\x1f"  # the size is 0, then 4096
+        server.expect_close()
+
+    line = h2line(script)
+    line.get(headers={"x-learnt": "a"})
+    assert line.body(headers={"x-learnt": "a"}) == b"next"
+
+
 def test_s51_running_out_of_stream_ids_is_invisible(h2line: Callable, patience: Callable) -> None:
     patience(first_stream_id=2**31 - 3)
 

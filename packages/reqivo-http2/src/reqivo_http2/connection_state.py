@@ -382,11 +382,15 @@ class ConnectionState:
             self.outgoing.add(frames.frame(frames.PING, 0, 0, self.pings.make(now)))
 
     def settle_table_size(self) -> None:
-        """Follow the server's offer of a compression table, within our own bound."""
-        size = min(self.peer.table_size, TABLE_SIZE, self.limits.max_encoder_table)
-        if size != self._table_size:
-            self._table_size = size
-            self.codec.limit_encoder(size)
+        """Follow the server's offer of a compression table, within our own bound.
+
+        One that was smaller for a moment is followed too: the server has emptied its table (RFC 7541 §4.2).
+        """
+        for offer in (self.peer.least_table_size, self.peer.table_size):
+            size = min(offer, TABLE_SIZE, self.limits.max_encoder_table)
+            if size != self._table_size:
+                self._table_size = size
+                self.codec.limit_encoder(size)
 
     def describe(self) -> dict[str, Any]:
         """Facts for ``session.pool``."""
