@@ -145,7 +145,7 @@ class Http2Transport(Transport):
                     raise
                 await self._await_room(exchange)
                 continue
-            if incoming.status != _EXPECTATION_FAILED or not head.awaits_continue:
+            if incoming.status != _EXPECTATION_FAILED or not (head.awaits_continue and request.content.can_be_sent):
                 return incoming
             # The server does not like to be asked (RFC 9110 §10.1.1): the same request, without asking.
             await incoming.body.aclose()
