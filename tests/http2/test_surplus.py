@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hyperframe import frame as frames
+from hyperframe import frame as hyperframes
 
+from reqivo_core.limits import DEFAULT_LIMITS
+from reqivo_core.messages import Request
+from reqivo_http2 import frames
+from reqivo_http2.codec import load_codec
+from reqivo_http2.connection_state import ConnectionState
+from reqivo_http2.flow_control import CONNECTION_WINDOW, LARGEST_TUNED_WINDOW
+from reqivo_http2.receiving import Receiver
+from reqivo_http2.request_fields import build_head
 from support import h2_peer
 from support.h2_peer import H2Peer, raw
 
-WINDOW = frames.SettingsFrame.INITIAL_WINDOW_SIZE
+WINDOW = hyperframes.SettingsFrame.INITIAL_WINDOW_SIZE
 CLOSED = "END_STREAM"
 
 
@@ -38,3 +46,34 @@ def test_a_fault_behind_a_whole_response_leaves_it_whole(h2line: Callable, kind:
     assert line.client.read(line.post(body=b"x" * 100)) == b"whole"
     assert line.body() == b"next"
     assert line.server.connections == 1
+
+
+def cancelled(window: int) -> tuple[ConnectionState, Receiver]:
+    """A connection on which a stream was reset while the server could send so much for it."""
+    connection = ConnectionState(load_codec("h2")(100_000), DEFAULT_LIMITS, 0.0)
+    receiver = Receiver(connection)
+    receiver.receive(frames.settings({}), 0.0)
+    head = build_head(Request("GET", "https://example.org/"))
+    stream = connection.open(head, DEFAULT_LIMITS, is_head=False, data=b"")
+    connection.grant(stream, window - stream.receive_window)
+    connection.cancel(stream, 8, 0.0)
+    return connection, receiver
+
+
+def test_late_data_of_a_large_window_is_no_flood() -> None:
+    """A fast and long way holds thousands of frames when a download is broken off."""
+    connection, receiver = cancelled(LARGEST_TUNED_WINDOW)
+    for _ in range(LARGEST_TUNED_WINDOW // 8192):
+        receiver.receive(frames.frame(frames.DATA, 0, 1, b"x" * 8192), 0.0)
+    assert connection.failure is None
+    assert connection.receive_window > CONNECTION_WINDOW // 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 8192])
+def test_late_data_beyond_the_window_is_a_flood(size: int) -> None:
+    connection, receiver = cancelled(300_000)
+    frame = frames.frame(frames.DATA, 0, 1, b"x" * size)
+    for _ in range(DEFAULT_LIMITS.max_control_frames + 300_000 // 1024 + 2):
+        receiver.receive(frame, 0.0)
+    assert connection.failure is not None
+    assert connection.failure.code == h2_peer.ENHANCE_YOUR_CALM

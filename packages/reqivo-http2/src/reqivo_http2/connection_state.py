@@ -74,6 +74,7 @@ class ConnectionState:
         is_draining: Whether no stream may be opened any more.
         is_acknowledged: Whether the server has taken our SETTINGS.
         unconfirmed: Streams that were cancelled before the server had shown that it knows of them.
+        late_octets: Octets of bodies that may still be on their way to streams that we have reset.
         last_received: When anything came last.
         woken: Waiters to wake.
         waiters: Who waits for news of the connection itself.
@@ -107,6 +108,7 @@ class ConnectionState:
         self.is_draining = False
         self.is_acknowledged = False
         self.unconfirmed: set[int] = set()
+        self.late_octets = 0
         self.last_received = self.started = now
         self.woken: list[Waiter] = []
         self.waiters: list[Waiter] = []
@@ -257,6 +259,8 @@ class ConnectionState:
         """Reset a stream, if it is not over. Late frames for it are ignored from now on."""
         if stream.id in self.streams and self.failure is None:
             self.outgoing.add(frames.rst_stream(stream.id, code))
+            if not stream.is_remote_closed:
+                self.late_octets += max(0, stream.receive_window)
             if stream.is_silent and stream.id % 2:
                 self._probe(stream, now)
         stream.fail(failure or Failure(StreamReset, "the request was cancelled", code=code, is_cut=True))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_CONTINUATIONS = 64
 _PRIORITY_SIZE = 5
+_LEAST_LATE = 1024
+"""What a frame of late DATA counts for at least, so that they are no way to send many."""
 
 
 class _Block:
@@ -116,8 +118,13 @@ class Receiver:
                 f"Limits(max_control_frames={most})",
             )
 
-    def _stream(self, stream_id: int, what: str) -> Stream | None:
+    def _stream(self, stream_id: int, what: str, size: int = 0) -> Stream | None:
         """The stream that a frame is for; None if it is over.
+
+        Args:
+            stream_id: Its number.
+            what: What came, for messages.
+            size: Octets that came with it, which may have been on their way when we reset the stream.
 
         Raises:
             ConnectionFault: It was never opened.
@@ -127,7 +134,10 @@ class Receiver:
             last = self._state.next_id if stream_id % 2 else self._state.last_promised + 1
             if stream_id == 0 or stream_id >= last:
                 raise _protocol_error(f"{what} for stream {stream_id}, which was never opened")
-            self._count_idle()
+            if size and self._state.late_octets > 0:
+                self._state.late_octets -= max(size, _LEAST_LATE)
+            else:
+                self._count_idle()
         return stream
 
     # Messages.
@@ -138,7 +148,7 @@ class Receiver:
         state.receive_window -= size
         if state.receive_window < 0:
             raise _flow_control_error("the connection's window")
-        stream = self._stream(stream_id, "DATA")
+        stream = self._stream(stream_id, "DATA", size)
         if size:
             self._refund(size)
         if stream is None:
