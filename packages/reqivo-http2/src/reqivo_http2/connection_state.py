@@ -75,6 +75,7 @@ class ConnectionState:
         is_acknowledged: Whether the server has taken our SETTINGS.
         unconfirmed: Streams that were cancelled before the server had shown that it knows of them.
         late_octets: Octets of bodies that may still be on their way to streams that we have reset.
+        started: When our SETTINGS were on their way, as far as is known.
         last_received: When anything came last.
         woken: Waiters to wake.
         waiters: Who waits for news of the connection itself.
@@ -142,6 +143,10 @@ class ConnectionState:
             frames.PREFACE + frames.settings(settings) + frames.window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
         )
 
+    def begin(self, now: float) -> None:
+        """Note that our SETTINGS leave only now: the server has had no time to acknowledge them."""
+        self.started = self.last_received = now
+
     # What the connection is good for.
 
     @property
@@ -150,6 +155,11 @@ class ConnectionState:
         if self.failure is not None or self.is_draining:
             return 0
         return max(0, self.peer.max_concurrent_streams - len(self.unconfirmed))
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether there was ever a stream."""
+        return self.next_id != self.policy.first_stream_id
 
     @property
     def has_room(self) -> bool:

@@ -156,6 +156,8 @@ class Http2Transport(Transport):
         wire = self._wire
         content = request.content
         with wire.guard:
+            if not self._state.has_opened:
+                self._state.begin(wire.runtime.now())
             stream = self._state.open(
                 head, exchange.limits, is_head=request.method == "HEAD", data=_whole(head, content)
             )
