@@ -321,6 +321,27 @@ def test_a_promise_that_is_dropped_is_cancelled(h2line: Callable) -> None:
     assert line.body() == b"next"
 
 
+def test_a_push_that_nobody_has_taken_does_not_hide_the_end(h2line: Callable) -> None:
+    """Its stream is open, but the connection idles, and is looked at before it is used again."""
+
+    def first(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server)))
+        server.respond(request)
+        server.peer.fin()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"second"])
+
+    line = h2line(first, second, push=True)
+    response = line.get()
+    line.await_arrival()
+    assert line.client.read(line.post(body=b"once")) == b"second"
+    assert len(taken(line, response)) == 1
+
+
 def test_a_promise_that_is_not_kept(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
         server.greet()

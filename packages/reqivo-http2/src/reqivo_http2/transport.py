@@ -100,7 +100,7 @@ class Http2Transport(Transport):
     def is_usable(self) -> bool:
         """See :meth:`Transport.is_usable`: what has arrived meanwhile (GOAWAY, PING, the end) is taken in first."""
         state = self._state
-        if not state.streams and not state.is_draining:
+        if not state.is_draining:
             self._wire.look()
         return not state.is_draining
 
