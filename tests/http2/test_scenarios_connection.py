@@ -268,6 +268,31 @@ def test_s10_no_streams_for_too_long_is_a_time_out(h2line: Callable, monkeypatch
     assert "took no requests" in str(h2line(script).fails(ReadTimeout))
 
 
+@pytest.mark.parametrize("why", ["paused", "cancelled"])
+def test_s10_a_connection_that_takes_nothing_is_replaced(h2line: Callable, why: str) -> None:
+    """Also where there may be no second one: nobody reads from it, so nobody would learn of a change."""
+
+    def first(server: H2Peer) -> None:
+        server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
+        request = server.expect_request()
+        if why == "paused":
+            server.send_settings({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 0})
+        server.respond(request)
+        server.acknowledges = False
+        server.expect_close()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"next"])
+
+    line = h2line(first, second, limits={"max_connections_per_host": 1})
+    line.get()
+    if why == "cancelled":
+        line.fails(ReadTimeout, timeout=Timeout(read=0.1))
+    assert line.body() == b"next"
+    assert line.server.connections == 2
+
+
 def test_s10_a_lower_limit_lets_open_streams_end(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
         server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 10})
