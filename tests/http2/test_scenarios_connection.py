@@ -508,7 +508,10 @@ def test_s18_a_reset_without_proof_is_an_error(h2line: Callable, code: int) -> N
     assert line.body() == (b"other" if code == h2_peer.PROTOCOL_ERROR else b"next")
 
 
-def test_s19_a_server_that_wants_http11_gets_it(serve: Callable, world: object, authority: object, codec: str) -> None:
+@pytest.mark.parametrize("how", ["reset", h2_peer.HTTP_1_1_REQUIRED, h2_peer.INADEQUATE_SECURITY])
+def test_s19_a_server_that_wants_http11_gets_it(
+    serve: Callable, world: object, authority: object, codec: str, how: str | int
+) -> None:
     pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     from support.scripted import Peer
     from support.world import World
@@ -521,7 +524,11 @@ def test_s19_a_server_that_wants_http11_gets_it(serve: Callable, world: object, 
         if peer.alpn == "h2":
             server = H2Peer(peer)
             server.greet()
-            server.reset(server.expect_request(), h2_peer.HTTP_1_1_REQUIRED)
+            request = server.expect_request()
+            if isinstance(how, int):
+                server.goaway(0, how)
+            else:
+                server.reset(request, h2_peer.HTTP_1_1_REQUIRED)
             server.expect_close()
         else:
             peer.expect_request()

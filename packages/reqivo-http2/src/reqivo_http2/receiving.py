@@ -366,12 +366,16 @@ class Receiver:
             state.eagerness.complain()
         state.is_draining = state.has_changed = True
         state.woken += state.waiters
+        wants_http11 = code in (ErrorCodes.HTTP_1_1_REQUIRED, ErrorCodes.INADEQUATE_SECURITY)
         for stream in [stream for stream in state.streams.values() if stream.id % 2 and stream.id > last]:
-            # A connection that is refused from its first request on will be refused again: then it is no use to retry.
-            is_hopeless = code != ErrorCodes.NO_ERROR and stream.id == 1
+            # A connection that is refused from its first request on will be refused again, unless it is of another
+            # kind: then it is no use to retry.
+            is_hopeless = code != ErrorCodes.NO_ERROR and stream.id == 1 and not wants_http11
             kind = ServerDisconnected if code == ErrorCodes.NO_ERROR else StreamReset
             stream.is_silent = False
-            stream.fail(Failure(kind, state.farewell, code=code, is_unprocessed=not is_hopeless))
+            stream.fail(
+                Failure(kind, state.farewell, code=code, is_unprocessed=not is_hopeless, requires_http11=wants_http11)
+            )
             state.woken += stream.waiters
             state.forget_if_over(stream)
 
