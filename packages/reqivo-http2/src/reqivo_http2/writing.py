@@ -120,16 +120,17 @@ class Writing:
             self._state.fail(broken_by(error))
         self._stream.close()
 
-    def flush_now(self, *, only_control: bool = True) -> None:
+    def flush_now(self, stream: Stream | None = None) -> None:
         """Write what may leave without waiting; for farewells, on the way out of an error.
 
         Args:
-            only_control: Whether to leave DATA to those whose it is.
+            stream: Whose DATA leaves too. That of others is left to them: it may be more than there is room for, and a
+                piece of which only a part has left ends the connection.
         """
-        while self._pass_by(only_control) and self._state.outgoing.has_control:
+        while self._pass_by(stream) and self._state.outgoing.has_control:
             pass  # others in passing have left theirs
 
-    def _pass_by(self, only_control: bool) -> bool:
+    def _pass_by(self, stream: Stream | None) -> bool:
         """Write one piece, if the place is free and that takes no time.
 
         Returns:
@@ -139,7 +140,7 @@ class Writing:
             data = b""
             if not self._is_writing and self._stream.is_writable():
                 outgoing = self._state.outgoing
-                data = outgoing.take_control() if only_control else outgoing.take()
+                data = outgoing.take_control() if stream is None else outgoing.take_with(stream)
             if data:
                 self._is_writing = self._is_passing = True
         if not data:
