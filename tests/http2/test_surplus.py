@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hpack import Encoder
 from hyperframe import frame as hyperframes
 
 from reqivo_core.limits import DEFAULT_LIMITS
@@ -67,6 +68,31 @@ def test_late_data_of_a_large_window_is_no_flood() -> None:
         receiver.receive(frames.frame(frames.DATA, 0, 1, b"x" * 8192), 0.0)
     assert connection.failure is None
     assert connection.receive_window > CONNECTION_WINDOW // 2
+
+
+def test_late_heads_of_many_requests_are_no_flood() -> None:
+    """All that waited were cancelled at once, and the server answers all of them."""
+    connection, receiver = cancelled(1_000_000)
+    block = Encoder().encode([(":status", "200"), ("x-some", "field")])
+    for _ in range(DEFAULT_LIMITS.max_control_frames + 200):
+        head = build_head(Request("GET", "https://example.org/"))
+        stream = connection.open(head, DEFAULT_LIMITS, is_head=False, data=b"")
+        stream.is_silent = False  # else its slot would stay taken
+        connection.cancel(stream, 8, 0.0)
+    for number in range(3, connection.next_id, 2):
+        receiver.receive(frames.frame(frames.HEADERS, frames.END_HEADERS, number, block), 0.0)
+    assert connection.failure is None
+
+
+def test_signs_of_life_all_day_are_no_flood() -> None:
+    connection, receiver = cancelled(300_000)
+    ping = frames.frame(frames.PING, 0, 0, b"question")
+    for minute in range(3000):
+        receiver.receive(ping, 60.0 * minute)
+        connection.outgoing.take_control()
+    assert connection.failure is None
+    receiver.receive(ping * 2100, 60.0 * 3000)
+    assert connection.failure is not None
 
 
 @pytest.mark.parametrize("size", [0, 1, 8192])

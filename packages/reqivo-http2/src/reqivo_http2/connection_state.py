@@ -74,7 +74,7 @@ class ConnectionState:
         is_draining: Whether no stream may be opened any more.
         is_acknowledged: Whether the server has taken our SETTINGS.
         unconfirmed: Streams that were cancelled before the server had shown that it knows of them.
-        late_octets: Octets of bodies that may still be on their way to streams that we have reset.
+        late_octets: Octets that may still be on their way to streams that we have reset.
         started: When our SETTINGS were on their way, as far as is known.
         last_received: When anything came last.
         woken: Waiters to wake.

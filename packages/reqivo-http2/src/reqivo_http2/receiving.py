@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _MOST_CONTINUATIONS = 64
 _PRIORITY_SIZE = 5
 _LEAST_LATE = 1024
-"""What a frame of late DATA counts for at least, so that they are no way to send many."""
+"""What a late frame counts for at least, so that they are no way to send many."""
+_SLOW = 60.0
+"""Seconds that make frames in a row none of a flood: a server may ask for signs of life all day."""
 
 
 class _Block:
@@ -63,6 +65,7 @@ class Receiver:
         self._block: _Block | None = None
         self._fed: dict[Stream, None] = {}  # what got octets from what arrived last
         self._idle_frames = 0
+        self._idle_since = 0.0
         self._sent_before = 0
         self._now = 0.0
 
@@ -106,10 +109,13 @@ class Receiver:
             ConnectionFault: There were too many since anything moved.
         """
         self._idle_frames += 1
+        if self._idle_frames == 1:
+            self._idle_since = self._now
         most = self._state.limits.max_control_frames
         if self._idle_frames > most:
-            if self._state.outgoing.sent != self._sent_before:  # an upload goes on
-                self._sent_before = self._state.outgoing.sent
+            sent = self._state.outgoing.sent
+            if sent != self._sent_before or self._now - self._idle_since >= _SLOW:  # an upload goes on, or little comes
+                self._sent_before = sent
                 self._idle_frames = 0
                 return
             raise ConnectionFault(
@@ -245,7 +251,7 @@ class Receiver:
     def _header_section(self, stream_id: int, block: bytes, ends: bool) -> None:
         state = self._state
         fields = self._decode(block)
-        stream = self._stream(stream_id, "HEADERS")
+        stream = self._stream(stream_id, "HEADERS", len(block))
         if stream is None:
             return
         self._idle_frames = 0
