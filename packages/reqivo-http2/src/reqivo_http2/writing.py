@@ -7,9 +7,10 @@ header sections leave in the order in which they were compressed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reqivo_core.errors import ReqivoError, RequestError, WriteError
+from reqivo_core.errors import ReqivoError, RequestError, WriteError, WriteTimeout
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2.faults import Failure
 
@@ -81,11 +82,18 @@ class Writing:
         except WriteError as error:
             self._sever(error)
         except BaseException as error:
-            if data:
+            if data and not self._is_kept(error, deadline):
                 self._break(error)
             elif holds:
                 self._abandon()
             raise
+
+    def _is_kept(self, error: BaseException, deadline: Deadline) -> bool:
+        """Whether a write was cut short because its caller gives up, and what was taken for it leaves all the same."""
+        gives_up = isinstance(error, self._runtime.cancelled) or (
+            isinstance(error, WriteTimeout) and deadline.has_passed()
+        )
+        return gives_up and self._stream.keeps_writes
 
     def _turns_wait_behind(self, stream: Stream | None) -> bool:
         """Whether somebody waits for the place, and who holds it has sent what it wanted to."""
@@ -99,6 +107,12 @@ class Writing:
 
     def _abandon(self) -> None:
         """Give the place up before all is written that others have left to whoever has it."""
+        if self._stream.keeps_writes:
+            with self._guard:
+                data = self._state.outgoing.take_control()
+            with suppress(ReqivoError):  # it is kept; or the connection is gone, as who reads from it will learn
+                if data:
+                    run_blocking(self._stream.write(data, 0))
         with self._guard:
             self._leave()
         self.flush_now()
