@@ -99,10 +99,8 @@ class Http2Transport(Transport):
 
     def is_usable(self) -> bool:
         """See :meth:`Transport.is_usable`: what has arrived meanwhile (GOAWAY, PING, the end) is taken in first."""
-        state = self._state
-        if not state.is_draining:
-            self._wire.look()
-        return not state.is_draining
+        self._wire.look()
+        return not self._state.is_draining
 
     def close(self) -> None:
         """See :meth:`Transport.close`."""

@@ -111,8 +111,7 @@ class Writing:
             with self._guard:
                 data = self._state.outgoing.take_control()
             with suppress(ReqivoError):  # it is kept; or the connection is gone, as who reads from it will learn
-                if data:
-                    run_blocking(self._stream.write(data, 0))
+                run_blocking(self._stream.write(data, 0))
         with self._guard:
             self._leave()
         self.flush_now()
