@@ -339,6 +339,21 @@ def test_evicting_a_buckets_own_paused_connection_leaves_its_book_in_order() -> 
     assert isinstance(state.acquire("a", True, 0.0), Member)
 
 
+@pytest.mark.parametrize("has_waited", [False, True])
+def test_a_shared_connection_that_takes_nothing_is_replaced_at_its_origins_limit(has_waited: bool) -> None:
+    """Nobody reads from it, so nobody would ever learn that it takes something again."""
+    state = PoolState(Limits(max_connections_per_host=1))
+    transport = FakeTransport(is_shared=True, concurrency=1)
+    member = open_one(state, "a", transport, may_share=True)
+    place = state.acquire("a", True, 0.0) if has_waited else None
+    transport.concurrency = 0
+    state.release(member, 0.0)
+    ticket = place.given if isinstance(place, Place) else state.acquire("a", True, 0.0)
+    assert isinstance(ticket, Ticket)
+    assert closed(state) == [transport]
+    assert state.total == 1
+
+
 class Histories(RuleBasedStateMachine):
     """Random histories of a pool with few slots, few origins and both kinds of transports."""
 
@@ -442,6 +457,7 @@ class Histories(RuleBasedStateMachine):
             mine = [member for member in members if member.bucket is bucket]
             assert not any(member.active < member.capacity for member in mine)
             is_probing = bucket.may_share and bucket.dialing
+            assert all(member.active for member in mine)
             is_full = bucket.total >= 2 or (self.state.total >= 3 and not self.state.idle)
             assert is_probing or is_full
 

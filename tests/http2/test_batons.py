@@ -75,6 +75,23 @@ def test_a_question_that_could_not_leave_is_no_question() -> None:
     assert isinstance(world.outcomes["other"], bytes)
 
 
+def test_the_time_to_acknowledge_settings_begins_when_they_leave() -> None:
+    """A connection that was opened for a request that came to nothing may idle before its first one."""
+    rehearsal = Rehearsal(0)
+    world, server = rehearsal.world, rehearsal.server
+    world.time = 2 * rehearsal.transport.policy.settings_timeout
+    world.start("late", rehearsal.converse("late", Timeout(timeout=None), b""))
+    while world.is_lively:
+        world.step()
+    assert "late" in world.names, world.outcomes
+    server.look()
+    settle(rehearsal)
+    (number,) = server.waiting
+    server.answer(number)
+    world.run()
+    assert isinstance(world.outcomes["late"], bytes)
+
+
 class Full(SimulatedStream):
     """Takes nothing once it is full, and says so too late to be asked."""
 

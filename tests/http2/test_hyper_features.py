@@ -18,6 +18,7 @@ from reqivo_http2 import (
     BaseFlowControlManager,
     FixedFlowControlManager,
     PushPolicy,
+    connection_state,
 )
 from support.asgi_app import pattern
 from support.certs import Authority
@@ -151,6 +152,36 @@ def test_a_manager_may_open_a_window_that_blocks(h2line: Callable) -> None:
 
     line = h2line(script, window_manager=Hesitant)
     assert line.body().endswith(b"end")
+
+
+def test_a_manager_may_open_the_connections_window_only_when_it_blocks(
+    h2line: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_state, "CONNECTION_WINDOW", 100_000)
+
+    class Hesitant(BaseFlowControlManager):
+        def increase_window_size(self, frame_size: int) -> int:
+            return 0
+
+        def blocked(self) -> int:
+            return self.initial_window_size
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.head(request, 200))
+        window, left = 100_000, 150_000
+        while left:
+            if not window:
+                window += server.expect(frames.WindowUpdateFrame, lambda frame: not frame.stream_id).window_increment
+            size = min(left, window, 10_000)
+            left, window = left - size, window - size
+            server.send_frame(server.data(request, b"x" * size))
+        server.send_frame(server.data(request, b"end", "END_STREAM"))
+        server.expect_close()
+
+    line = h2line(script, window_manager=Hesitant)
+    assert line.body() == b"x" * 150_000 + b"end"
 
 
 def test_a_manager_that_says_nothing_is_no_manager() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,16 @@ def taken(line: Any, response: Any) -> list[Any]:
     """All pushes of a response."""
     pushes: list[Any] = line.client.world.collect(response.pushes)
     return pushes
+
+
+def iter_pushes(line: Any, response: Any) -> Iterator[Any]:
+    """The pushes of a response, one by one, as they come."""
+    pushes, world = response.pushes, line.client.world
+    if world.name == "blocking":
+        yield from pushes
+        return
+    while True:
+        yield world.run(anext(pushes))
 
 
 def got(line: Any, push: Any) -> Any:
@@ -205,6 +215,40 @@ def test_s45_promises_are_limited_in_number(h2line: Callable) -> None:
     assert [push.path for push in taken(line, line.get())] == ["/1", "/2", "/3"]
 
 
+def test_pushes_that_nobody_takes_are_limited_though_they_are_whole(h2line: Callable) -> None:
+    """Else a server could fill the memory, one pushed response after the other."""
+    told = threading.Event()
+
+    def push(server: H2Peer, number: int) -> None:
+        server.send_frame(
+            server.promise(1, 2 * number, promised(server, f"/{number}")),
+            server.head(2 * number, 200),
+            server.data(2 * number, b"x", CLOSED),
+        )
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        for number in range(1, 6):
+            push(server, number)
+        server.expect_reset(8, h2_peer.REFUSED_STREAM)
+        server.expect_reset(10, h2_peer.REFUSED_STREAM)
+        server.send_frame(server.head(request, 200), server.data(request, b"half"))
+        server.peer.wait(told)
+        push(server, 6)
+        server.send_frame(server.data(request, b"half", CLOSED))
+        server.expect_close()
+
+    line = h2line(script, push=PushPolicy(max_streams=3))
+    with line.client.stream("GET", line.url()) as response:
+        pushes = iter_pushes(line, response)
+        first, *_ = [next(pushes) for _ in range(3)]
+        assert line.client.read(got(line, first)) == b"x"
+        told.set()
+        assert next(pushes).path == "/6"
+        assert line.client.read(response) == b"halfhalf"
+
+
 def test_pushed_bodies_are_limited_in_size(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
         server.greet()
@@ -270,6 +314,27 @@ def test_a_promise_that_is_dropped_is_cancelled(h2line: Callable) -> None:
     assert line.body() == b"parent"  # and nobody looks at the pushes
     gc.collect()
     assert line.body() == b"next"
+
+
+def test_a_push_that_nobody_has_taken_does_not_hide_the_end(h2line: Callable) -> None:
+    """Its stream is open, but the connection idles, and is looked at before it is used again."""
+
+    def first(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.send_frame(server.promise(1, 2, promised(server)))
+        server.respond(request)
+        server.peer.fin()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"second"])
+
+    line = h2line(first, second, push=True)
+    response = line.get()
+    line.await_arrival()
+    assert line.client.read(line.post(body=b"once")) == b"second"
+    assert len(taken(line, response)) == 1
 
 
 def test_a_promise_that_is_not_kept(h2line: Callable) -> None:
@@ -442,8 +507,9 @@ def test_observers_learn_what_became_of_promises(h2line: Callable) -> None:
             server.promise(1, 10, promised(server, "/too-many")),
             server.head(2, 200),
             server.data(2, b"whole", CLOSED),
-            server.promise(1, 12, promised(server, "/cut-off")),
         )
+        server.expect(frames.RstStreamFrame, lambda frame: frame.stream_id == 4)  # which makes room
+        server.send_frame(server.promise(1, 12, promised(server, "/cut-off")))
         server.reset(8, h2_peer.INTERNAL_ERROR)
         server.respond(request)
         server.send_frame(server.head(12, 200))

@@ -268,6 +268,31 @@ def test_s10_no_streams_for_too_long_is_a_time_out(h2line: Callable, monkeypatch
     assert "took no requests" in str(h2line(script).fails(ReadTimeout))
 
 
+@pytest.mark.parametrize("why", ["paused", "cancelled"])
+def test_s10_a_connection_that_takes_nothing_is_replaced(h2line: Callable, why: str) -> None:
+    """Also where there may be no second one: nobody reads from it, so nobody would learn of a change."""
+
+    def first(server: H2Peer) -> None:
+        server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 1})
+        request = server.expect_request()
+        if why == "paused":
+            server.send_settings({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 0})
+        server.respond(request)
+        server.acknowledges = False
+        server.expect_close()
+
+    def second(server: H2Peer) -> None:
+        server.greet()
+        server.serve([b"next"])
+
+    line = h2line(first, second, limits={"max_connections_per_host": 1})
+    line.get()
+    if why == "cancelled":
+        line.fails(ReadTimeout, timeout=Timeout(read=0.1))
+    assert line.body() == b"next"
+    assert line.server.connections == 2
+
+
 def test_s10_a_lower_limit_lets_open_streams_end(h2line: Callable) -> None:
     def script(server: H2Peer) -> None:
         server.greet({frames.SettingsFrame.MAX_CONCURRENT_STREAMS: 10})
@@ -479,7 +504,10 @@ def test_s18_a_reset_without_proof_is_an_error(h2line: Callable, code: int) -> N
     assert line.body() == (b"other" if code == h2_peer.PROTOCOL_ERROR else b"next")
 
 
-def test_s19_a_server_that_wants_http11_gets_it(serve: Callable, world: object, authority: object, codec: str) -> None:
+@pytest.mark.parametrize("how", ["reset", h2_peer.HTTP_1_1_REQUIRED, h2_peer.INADEQUATE_SECURITY])
+def test_s19_a_server_that_wants_http11_gets_it(
+    serve: Callable, world: object, authority: object, codec: str, how: str | int
+) -> None:
     pytest.importorskip("reqivo_http11", reason="this distribution is tested alone here")
     from support.scripted import Peer
     from support.world import World
@@ -492,7 +520,11 @@ def test_s19_a_server_that_wants_http11_gets_it(serve: Callable, world: object, 
         if peer.alpn == "h2":
             server = H2Peer(peer)
             server.greet()
-            server.reset(server.expect_request(), h2_peer.HTTP_1_1_REQUIRED)
+            request = server.expect_request()
+            if isinstance(how, int):
+                server.goaway(0, how)
+            else:
+                server.reset(request, h2_peer.HTTP_1_1_REQUIRED)
             server.expect_close()
         else:
             peer.expect_request()
@@ -643,6 +675,28 @@ def test_s43_the_encoders_table_stays_small(h2line: Callable) -> None:
     line.client.call(lambda session: session.close())
     line.server.wait_for_closed(1)
     assert not line.server.errors
+
+
+def test_s43_a_table_that_was_smaller_for_a_moment_is_empty(h2line: Callable) -> None:
+    sizes = (0).to_bytes(4, "big"), (4096).to_bytes(4, "big")
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        server.peer.send(raw(4, 0, 0, b"".join(b"\0\x01" + size for size in sizes)))
+        server.respond(request)
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)  # of the first ones
+        server.expect(frames.SettingsFrame, lambda frame: "ACK" in frame.flags)
+        server.decoder.header_table_size = 0  # which forgets all
+        server.decoder.header_table_size = 4096
+        server.respond(server.expect_request(), 200, b"next")
+        block = next(frame.data for frame in reversed(server.frames) if isinstance(frame, frames.HeadersFrame))
+        assert block[:4] == b"\x20\x3f\xe1\x1f"  # the size is 0, then 4096
+        server.expect_close()
+
+    line = h2line(script)
+    line.get(headers={"x-learnt": "a"})
+    assert line.body(headers={"x-learnt": "a"}) == b"next"
 
 
 def test_s51_running_out_of_stream_ids_is_invisible(h2line: Callable, patience: Callable) -> None:

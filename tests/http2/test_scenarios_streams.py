@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -464,6 +464,29 @@ def test_s36_a_body_that_waits_to_be_asked_for(h2line: Callable, answer: str, mo
     response = line.post(body=b"the body", headers={"Expect": "100-continue"})
     assert response.status_code == (403 if answer == "final" else 200)
     assert line.client.read(response) == (b"no" if answer == "final" else b"the body")
+
+
+def test_s36_a_body_that_was_sent_after_silence_cannot_be_sent_again(
+    h2line: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may complain of the expectation only then; if the body is used up, that is the answer."""
+    monkeypatch.setattr("reqivo_http2.transport.CONTINUE_WAIT", 0.05)
+
+    def script(server: H2Peer) -> None:
+        server.greet()
+        request = server.expect_request()
+        assert request.body == b"once"
+        server.respond(request, 417, b"too late")
+        server.expect_close()
+
+    line = h2line(script)
+
+    async def one_piece() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    body = iter([b"once"]) if line.client.world.name == "blocking" else one_piece()
+    response = line.post(body=body, headers={"Expect": "100-continue"})
+    assert (response.status_code, line.client.read(response)) == (417, b"too late")
 
 
 # Trailers.

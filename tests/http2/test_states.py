@@ -252,6 +252,11 @@ def test_targets_of_ones_own() -> None:
         ("POST", [("Content-Length", "3"), ("Content-Length", "3")], b"abc"),
         ("POST", [("Content-Length", "x")], b"abc"),
         ("POST", [("Content-Length", "4")], b"abc"),
+        ("GET", [("Host", "a.example"), ("Host", "a.example")], b""),
+        ("GET", [("Host", "m\xfcller.example")], b""),
+        ("GET", [("Host", "")], b""),
+        ("GET", [("Host", "user@a.example")], b""),
+        ("GET", [("Host", "a.example /")], b""),
         ("TRACE", [], b"abc"),
         ("CONNECT", [], b"abc"),
     ],
@@ -469,8 +474,9 @@ def test_the_next_sign_of_life_is_asked_for_later_after_a_complaint() -> None:
     assert connection.due() == 2 * before
 
 
-def test_a_head_knows_its_size() -> None:
-    head = build_head(Request("GET", "https://a.example/", headers={"ab": "cde"}))
+@pytest.mark.parametrize("body", [b"", b"a body"])
+def test_a_head_knows_its_size(body: bytes) -> None:
+    head = build_head(Request("POST", "https://a.example/", headers={"ab": "cde"}, content=to_content(body)))
     assert head.size == sum(len(name) + len(value) + 32 for name, value, _ in head.fields)
 
 

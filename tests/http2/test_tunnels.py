@@ -9,8 +9,13 @@ import pytest
 from hyperframe import frame as frames
 
 from reqivo_core import Timeout
+from reqivo_core.content import to_content
 from reqivo_core.errors import ReadError, ReadTimeout, UnsupportedProtocol, WriteError, WriteTimeout
+from reqivo_core.limits import DEFAULT_LIMITS
+from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
+from reqivo_core.timeouts import Deadline
+from reqivo_http2.request_fields import build_head
 from support import h2_peer
 from support.h2_peer import H2Peer, H2Request
 
@@ -265,6 +270,37 @@ def test_a_tunnel_knows_whether_it_can_be_written_to(h2line: Callable) -> None:
     assert stream.is_writable()
     stream.close()
     assert stream.is_writable()  # a write fails at once
+    assert line.body() == b"next"
+
+
+def test_what_a_tunnel_writes_without_waiting_is_its_own(h2line: Callable) -> None:
+    """Octets of others may be more than the system's buffer holds, and a write that does not fit ends them all."""
+
+    def script(server: H2Peer) -> None:
+        server.greet(OFFER)
+        request = accept(server)
+        assert until(server, request, 4) == b"mine"
+        other = server.expect_request(whole=False)
+        assert other.body == b""
+        assert until(server, other, 6) == b"others"
+        server.expect_reset(request.stream_id, h2_peer.CANCEL)
+        server.respond(other)
+        server.serve([b"next"])
+
+    line = h2line(script)
+    _, stream = opened(line)
+    wire = stream._stream._wire
+    deadline = Deadline(Timeout(timeout=5), wire.runtime.now)
+    head = build_head(Request("POST", line.url(), content=to_content(b"others")))
+
+    async def write() -> None:
+        with wire.guard:
+            wire.state.open(head, DEFAULT_LIMITS, is_head=False, data=b"others")
+        run_blocking(stream.write(b"mine", 0))
+        await wire.flush(deadline)
+
+    line.drive(write())
+    stream.close()
     assert line.body() == b"next"
 
 

@@ -18,7 +18,9 @@ from reqivo_core.runtime.blocking import BlockingStream
 from reqivo_core.timeouts import Deadline
 from support import h2_peer
 from support import world as worlds
+from support.certs import Authority
 from support.h2_peer import H2Peer, serving
+from support.scripted import Peer
 from support.trio_world import Trio
 from support.world import World
 
@@ -171,7 +173,7 @@ def test_a_deadline_that_passes_before_a_write_is_its_requests_alone(h2line: Cal
         assert line.client.read(response) == b"half whole"
 
 
-@pytest.mark.parametrize("world", ["blocking", "async", "trio"], indirect=True)
+@pytest.mark.parametrize("world", ["blocking", "trio"], indirect=True)
 def test_frames_that_nobody_can_write_end_the_connection(h2line: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has the place must give it up, the buffer is full, and others wait for what they have left to the writer."""
 
@@ -191,3 +193,56 @@ def test_frames_that_nobody_can_write_end_the_connection(h2line: Callable, monke
     assert "took no more" in transport._state.failure.message
     assert line.body("/next") == b"/next"
     assert line.server.connections == 2
+
+
+@pytest.mark.parametrize("world", ["async"], indirect=True)
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("how", ["cancelled", "timed-out"])
+def test_who_gives_up_amid_a_write_disturbs_nobody(
+    serve: Callable, world: World, codec: str, authority: Authority, how: str, is_secure: bool
+) -> None:
+    """What asyncio was given leaves all the same, so the connection goes on, with what others have queued meanwhile."""
+    gave_up = threading.Event()
+    most = 2**30
+
+    def script(peer: Peer) -> None:
+        server = H2Peer(peer)
+        server.greet({frames.SettingsFrame.INITIAL_WINDOW_SIZE: most})
+        server.open_window(0, most)
+        server.respond(server.expect_request())
+        peer.wait(gave_up)
+        lost, kept = (server.expect_request(whole=False) for _ in range(2))
+        while not kept.has_ended:
+            server.expect_frame()
+        assert (lost[":path"], lost.has_ended) == ("/lost", False)
+        assert server.seen(frames.PingFrame)
+        server.respond(kept, 200, kept.body)
+        server.expect_close()
+
+    context = authority.server_context(alpn=["h2"]) if is_secure else None
+    server = serve(script, tls=context, receive_buffer=65536)
+    body = b"kept" * 100_000
+
+    async def give_up(session: Any) -> None:
+        await session.get(server.url("/"))
+        (member,) = session.pool._state.members()
+        wire = member.transport._wire
+        timeout = Timeout(total=0.5) if how == "timed-out" else None
+        lost = asyncio.create_task(session.post(server.url("/lost"), body=b"x" * 20_000_000, timeout=timeout))
+        while not wire._writing._is_writing:  # noqa: ASYNC110  # what is waited for is the other's state, not an event
+            await asyncio.sleep(0)
+        kept = asyncio.create_task(session.post(server.url("/kept"), body=body))
+        while not wire._writing._turns:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0)
+        with wire.guard:
+            wire.state.outgoing.add(h2_peer.raw(6, 0, 0, b"of other"))
+        if how == "cancelled":
+            lost.cancel()
+        with pytest.raises((asyncio.CancelledError, TotalTimeout)):
+            await lost
+        gave_up.set()
+        assert (await kept).content == body
+
+    with world.client(http2=True, verify=authority.client_context(), timeout=9.0) as client:
+        world.run(give_up(client.session))
+    assert server.connections == 1

@@ -47,7 +47,13 @@ class NetworkStream(ABC):
 
     One reader and one writer may use it at once, from two threads or tasks. After a failed or cancelled write the
     stream is unusable: nobody knows how much left.
+
+    Attributes:
+        keeps_writes: Whether it is usable all the same after a write that was cancelled or took too long, since all
+            that was handed over is kept, and leaves before what is written next.
     """
+
+    keeps_writes: bool = False
 
     @abstractmethod
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:

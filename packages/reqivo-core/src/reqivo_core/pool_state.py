@@ -338,12 +338,23 @@ class PoolState:
         return member
 
     def _make_slot(self, bucket: Bucket) -> bool:
-        """Whether this bucket may have one more connection; evicts the longest idle one of the others for it."""
+        """Whether this bucket may have one more connection; evicts for it what takes nothing, or idles longest."""
         if bucket.total >= self._max_per_key or self.is_closed:
-            return False
+            return not self.is_closed and self._evict_spent(bucket)
         if self.total >= self._max_total and self._idle:
             self._remove(next(iter(self._idle)), feed=False)
         return self.total < self._max_total
+
+    def _evict_spent(self, bucket: Bucket) -> bool:
+        """Evict a shared connection of this bucket that carries nothing and takes nothing, if there is one.
+
+        Nobody reads from it, so nobody would learn that it takes something again.
+        """
+        for member in bucket.members:
+            if member.active == 0 and member not in bucket.roomy and member not in bucket.idle:
+                self._remove(member, feed=False)
+                return True
+        return False
 
     def _issue(self, bucket: Bucket) -> Ticket:
         ticket = Ticket(bucket)
@@ -440,8 +451,11 @@ class PoolState:
         self._note_hunger(bucket)
 
     def _may_dial(self, bucket: Bucket) -> bool:
-        """As ``_make_slot``, but in turn: a slot that came free is the first hungry bucket's."""
-        if self._hungry and next(iter(self._hungry)) is not bucket:
+        """As ``_make_slot``, but in turn: a slot that came free is the first hungry bucket's.
+
+        At its own limit a bucket can only replace one of its own, which takes nothing from the others.
+        """
+        if self._hungry and next(iter(self._hungry)) is not bucket and bucket.total < self._max_per_key:
             return False
         return self._make_slot(bucket)
 

@@ -18,6 +18,7 @@ from reqivo_http2.codec import TABLE_SIZE
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name, disconnected
 from reqivo_http2.flow_control import (
     CONNECTION_WINDOW,
+    SCANT_WINDOW,
     STREAM_WINDOW,
     AutoTuningFlowControlManager,
     BandwidthDelayEstimator,
@@ -73,6 +74,8 @@ class ConnectionState:
         is_draining: Whether no stream may be opened any more.
         is_acknowledged: Whether the server has taken our SETTINGS.
         unconfirmed: Streams that were cancelled before the server had shown that it knows of them.
+        late_octets: Octets that may still be on their way to streams that we have reset.
+        started: When our SETTINGS were on their way, as far as is known.
         last_received: When anything came last.
         woken: Waiters to wake.
         waiters: Who waits for news of the connection itself, in order.
@@ -106,6 +109,7 @@ class ConnectionState:
         self.is_draining = False
         self.is_acknowledged = False
         self.unconfirmed: set[int] = set()
+        self.late_octets = 0
         self.last_received = self.started = now
         self.woken: list[Waiter] = []
         self.waiters: dict[Waiter, None] = {}
@@ -139,6 +143,10 @@ class ConnectionState:
             frames.PREFACE + frames.settings(settings) + frames.window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW)
         )
 
+    def begin(self, now: float) -> None:
+        """Note that our SETTINGS leave only now: the server has had no time to acknowledge them."""
+        self.started = self.last_received = now
+
     # What the connection is good for.
 
     @property
@@ -147,6 +155,11 @@ class ConnectionState:
         if self.failure is not None or self.is_draining:
             return 0
         return max(0, self.peer.max_concurrent_streams - len(self.unconfirmed))
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether there was ever a stream."""
+        return self.next_id != self.policy.first_stream_id
 
     @property
     def has_room(self) -> bool:
@@ -256,6 +269,8 @@ class ConnectionState:
         """Reset a stream, if it is not over. Late frames for it are ignored from now on."""
         if stream.id in self.streams and self.failure is None:
             self.outgoing.add(frames.rst_stream(stream.id, code))
+            if not stream.is_remote_closed:
+                self.late_octets += max(0, stream.receive_window)
             if stream.is_silent and stream.id % 2:
                 self._probe(stream, now)
         stream.fail(failure or Failure(StreamReset, "the request was cancelled", code=code, is_cut=True))
@@ -279,7 +294,7 @@ class ConnectionState:
 
     def await_octets(self, stream: Stream) -> None:
         """The application waits for octets; if the window is used up, its manager may open it."""
-        if stream.receive_window < 1024 and not stream.is_remote_closed and self.failure is None:
+        if stream.receive_window < SCANT_WINDOW and not stream.is_remote_closed and self.failure is None:
             self.grant(stream, stream.manager.waits())
 
     def grant(self, stream: Stream, increment: int) -> None:
@@ -337,9 +352,9 @@ class ConnectionState:
             self.fail(disconnected(self.farewell or "the server closed the connection without answering"))
 
     def fault(self, stream: Stream, fault: StreamFault, now: float) -> None:
-        """Reset a stream on which the server broke the rules."""
+        """Reset a stream on which the server broke the rules. A response that had come whole before stays whole."""
         stream.is_silent = False
-        if not fault.failure.is_cut:  # else what came is sound as far as it goes
+        if not (fault.failure.is_cut or stream.is_remote_closed):  # else what came is sound as far as it goes
             stream.discard()
         self.cancel(stream, fault.code, now, fault.failure)
 
@@ -381,11 +396,15 @@ class ConnectionState:
             self.outgoing.add(frames.frame(frames.PING, 0, 0, self.pings.make(now)))
 
     def settle_table_size(self) -> None:
-        """Follow the server's offer of a compression table, within our own bound."""
-        size = min(self.peer.table_size, TABLE_SIZE, self.limits.max_encoder_table)
-        if size != self._table_size:
-            self._table_size = size
-            self.codec.limit_encoder(size)
+        """Follow the server's offer of a compression table, within our own bound.
+
+        One that was smaller for a moment is followed too: the server has emptied its table (RFC 7541 §4.2).
+        """
+        for offer in (self.peer.least_table_size, self.peer.table_size):
+            size = min(offer, TABLE_SIZE, self.limits.max_encoder_table)
+            if size != self._table_size:
+                self._table_size = size
+                self.codec.limit_encoder(size)
 
     def describe(self) -> dict[str, Any]:
         """Facts for ``session.pool``."""

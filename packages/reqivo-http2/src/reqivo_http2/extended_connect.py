@@ -105,7 +105,7 @@ class TunnelStream(NetworkStream):
 
     def _send_now(self) -> None:
         """Send what was handed over, if that takes no time."""
-        self._wire.flush_now(only_control=False)
+        self._wire.flush_now(self._stream)
         if self._stream.has_pending:
             raise WriteTimeout("the tunnel takes nothing at the moment", phase="write")
 

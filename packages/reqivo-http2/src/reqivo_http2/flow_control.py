@@ -25,6 +25,9 @@ STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
 """What all streams together may have on their way."""
 
+SCANT_WINDOW = 1024
+"""Octets below which a window counts as used up: a server may not bother to send so few."""
+
 
 class BaseFlowControlManager:
     """Manages one window: subclass it and say how it grows.
@@ -58,7 +61,10 @@ class BaseFlowControlManager:
         raise NotImplementedError(f"{type(self).__name__}: override increase_window_size(frame_size)")
 
     def blocked(self) -> int:
-        """Say by how much to open the window when it is used up and the application waits for more.
+        """Say by how much to open the window when it is used up and more is waited for.
+
+        A stream's manager is asked when the application waits for octets; the connection's when they arrive, since
+        what uses up its window may come on a stream that nobody reads.
 
         Returns:
             Octets to grant; 0 for none.

@@ -112,6 +112,15 @@ class Outgoing:
         self.control_size = 0
         return data
 
+    def take_with(self, stream: Stream) -> bytes:
+        """Take all control frames, and what one stream may send now: no more than who asks for it has handed over."""
+        parts: list[bytes | memoryview] = [self.take_control()]
+        while self.may_send(stream):
+            size = min(len(stream.pending), stream.send_window, self.window, self.max_frame_size)
+            self._take_frame(stream, max(size, 0), parts)
+        parts.append(self.take_control())  # trailers, behind the DATA that they end
+        return b"".join(parts)
+
     def take(self) -> bytes:
         """Take what may leave now: all control frames, and DATA up to a bound."""
         if not self._sending:

@@ -38,6 +38,7 @@ class PeerSettings:
         max_frame_size: The largest payload it takes.
         max_header_list: The largest header list it takes; None where it has not said.
         table_size: The header compression table it offers.
+        least_table_size: The smallest that it has offered since ``receive`` was called last.
         connect_protocol: Whether it knows extended CONNECT (RFC 8441).
     """
 
@@ -45,6 +46,7 @@ class PeerSettings:
         "connect_protocol",
         "has_come",
         "initial_window",
+        "least_table_size",
         "max_concurrent_streams",
         "max_frame_size",
         "max_header_list",
@@ -57,7 +59,7 @@ class PeerSettings:
         self.initial_window = 65535
         self.max_frame_size = DEFAULT_FRAME_SIZE
         self.max_header_list: int | None = None
-        self.table_size = 4096
+        self.table_size = self.least_table_size = 4096
         self.connect_protocol = False
 
     def receive(self, payload: bytes) -> None:
@@ -77,6 +79,7 @@ class PeerSettings:
         if not self.has_come:
             self.has_come = True
             self.max_concurrent_streams = UNSAID_STREAMS
+        self.least_table_size = self.table_size
         for start in range(0, len(payload), _SETTING_SIZE):
             code = payload[start] << 8 | payload[start + 1]
             take = _TAKERS.get(code)
@@ -85,6 +88,7 @@ class PeerSettings:
 
     def _take_table_size(self, value: int) -> None:
         self.table_size = value
+        self.least_table_size = min(self.least_table_size, value)
 
     def _take_enable_push(self, value: int) -> None:
         if value:

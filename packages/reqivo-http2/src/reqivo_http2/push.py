@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from h2.errors import ErrorCodes
 
@@ -43,7 +44,8 @@ class PushPolicy:
     """What a server may push.
 
     Attributes:
-        max_streams: Pushed responses on their way at once; what is promised beyond them is refused.
+        max_streams: Pushed responses on their way at once, or waiting to be taken; what is promised beyond them is
+            refused.
         max_body: Octets of one pushed body; a longer one is cancelled. None for any number.
         same_origin: Whether only what belongs to the connection's own origin is accepted.
         accept: Called with the promised request; refuses it by returning something false. None accepts all. What it
@@ -313,6 +315,7 @@ class PushBook:
         self._state = state
         self._policy = policy
         self._origin = context.origin
+        self._promises: WeakSet[Promise] = WeakSet()
 
     def receive(self, parent: Stream | None, promised: int, fields: RawHeaders) -> None:
         """Take a promise. The guard is held.
@@ -332,7 +335,7 @@ class PushBook:
         if parent is None or parent.is_remote_closed:
             self._refuse(promised, ErrorCodes.CANCEL, "it was promised after the response it belongs to", url)
             return
-        if sum(stream_id % 2 == 0 for stream_id in state.streams) >= self._policy.max_streams:
+        if self._held() >= self._policy.max_streams:
             most = self._policy.max_streams
             self._refuse(promised, ErrorCodes.REFUSED_STREAM, f"PushPolicy(max_streams={most})", url)
             return
@@ -343,9 +346,19 @@ class PushBook:
         stream.promised_url = url
         state.streams[promised] = stream
         promise = Promise(self.wire, request, stream)
+        self._promises.add(promise)
         parent.promises_open += 1
         state.events.append(("push", "started", {"url": url, "stream": promised}))
         state.after.append(lambda: self._judge(parent, promise))
+
+    def _held(self) -> int:
+        """How many pushed responses are on their way, or whole and waiting to be taken, each with its octets."""
+        whole = [promise for promise in self._promises if promise.stream.is_over]
+        for promise in whole:
+            if promise.is_claimed:
+                self._promises.discard(promise)
+        on_their_way = sum(stream_id % 2 == 0 for stream_id in self._state.streams)
+        return on_their_way + sum(not promise.is_claimed for promise in whole)
 
     def _refuse(self, promised: int, code: int, reason: str, url: str | None = None) -> None:
         """Refuse a promise that breaks the rules or passes the limits."""

@@ -15,6 +15,7 @@ from reqivo_core.errors import ServerDisconnected, StreamReset, excerpt
 from reqivo_http2 import faults, frames
 from reqivo_http2.codec import CompressionFault
 from reqivo_http2.faults import ConnectionFault, Failure, StreamFault, code_name
+from reqivo_http2.flow_control import SCANT_WINDOW
 from reqivo_http2.frames import ACK, END_HEADERS, END_STREAM, HAS_PRIORITY, LARGEST_WINDOW, FrameReader, number
 from reqivo_http2.pings import TOO_MANY_PINGS
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _MOST_CONTINUATIONS = 64
 _PRIORITY_SIZE = 5
+_LEAST_LATE = 1024
+"""What a late frame counts for at least, so that they are no way to send many."""
+_SLOW = 60.0
+"""Seconds that make frames in a row none of a flood: a server may ask for signs of life all day."""
 
 
 class _Block:
@@ -60,6 +65,7 @@ class Receiver:
         self._block: _Block | None = None
         self._fed: dict[Stream, None] = {}  # what got octets from what arrived last
         self._idle_frames = 0
+        self._idle_since = 0.0
         self._sent_before = 0
         self._now = 0.0
 
@@ -103,10 +109,13 @@ class Receiver:
             ConnectionFault: There were too many since anything moved.
         """
         self._idle_frames += 1
+        if self._idle_frames == 1:
+            self._idle_since = self._now
         most = self._state.limits.max_control_frames
         if self._idle_frames > most:
-            if self._state.outgoing.sent != self._sent_before:  # an upload goes on
-                self._sent_before = self._state.outgoing.sent
+            sent = self._state.outgoing.sent
+            if sent != self._sent_before or self._now - self._idle_since >= _SLOW:  # an upload goes on, or little comes
+                self._sent_before = sent
                 self._idle_frames = 0
                 return
             raise ConnectionFault(
@@ -115,8 +124,13 @@ class Receiver:
                 f"Limits(max_control_frames={most})",
             )
 
-    def _stream(self, stream_id: int, what: str) -> Stream | None:
+    def _stream(self, stream_id: int, what: str, size: int = 0) -> Stream | None:
         """The stream that a frame is for; None if it is over.
+
+        Args:
+            stream_id: Its number.
+            what: What came, for messages.
+            size: Octets that came with it, which may have been on their way when we reset the stream.
 
         Raises:
             ConnectionFault: It was never opened.
@@ -126,7 +140,10 @@ class Receiver:
             last = self._state.next_id if stream_id % 2 else self._state.last_promised + 1
             if stream_id == 0 or stream_id >= last:
                 raise _protocol_error(f"{what} for stream {stream_id}, which was never opened")
-            self._count_idle()
+            if size and self._state.late_octets > 0:
+                self._state.late_octets -= max(size, _LEAST_LATE)
+            else:
+                self._count_idle()
         return stream
 
     # Messages.
@@ -137,7 +154,7 @@ class Receiver:
         state.receive_window -= size
         if state.receive_window < 0:
             raise _flow_control_error("the connection's window")
-        stream = self._stream(stream_id, "DATA")
+        stream = self._stream(stream_id, "DATA", size)
         if size:
             self._refund(size)
         if stream is None:
@@ -167,6 +184,8 @@ class Receiver:
         """Open the connection's window again at once: streams hold back what is not read, each for itself."""
         state = self._state
         increment = state.manager.used(size)
+        if state.receive_window + increment < SCANT_WINDOW:
+            increment += state.manager.waits()
         if increment:
             state.receive_window += increment
             state.outgoing.add(frames.window_update(0, increment))
@@ -232,7 +251,7 @@ class Receiver:
     def _header_section(self, stream_id: int, block: bytes, ends: bool) -> None:
         state = self._state
         fields = self._decode(block)
-        stream = self._stream(stream_id, "HEADERS")
+        stream = self._stream(stream_id, "HEADERS", len(block))
         if stream is None:
             return
         self._idle_frames = 0
@@ -353,12 +372,16 @@ class Receiver:
             state.eagerness.complain()
         state.is_draining = state.has_changed = True
         state.woken += state.waiters
+        wants_http11 = code in (ErrorCodes.HTTP_1_1_REQUIRED, ErrorCodes.INADEQUATE_SECURITY)
         for stream in [stream for stream in state.streams.values() if stream.id % 2 and stream.id > last]:
-            # A connection that is refused from its first request on will be refused again: then it is no use to retry.
-            is_hopeless = code != ErrorCodes.NO_ERROR and stream.id == 1
+            # A connection that is refused from its first request on will be refused again, unless it is of another
+            # kind: then it is no use to retry.
+            is_hopeless = code != ErrorCodes.NO_ERROR and stream.id == 1 and not wants_http11
             kind = ServerDisconnected if code == ErrorCodes.NO_ERROR else StreamReset
             stream.is_silent = False
-            stream.fail(Failure(kind, state.farewell, code=code, is_unprocessed=not is_hopeless))
+            stream.fail(
+                Failure(kind, state.farewell, code=code, is_unprocessed=not is_hopeless, requires_http11=wants_http11)
+            )
             state.woken += stream.waiters
             state.forget_if_over(stream)
 

@@ -25,6 +25,7 @@ _NO_TRAILERS = frozenset({"content-length", "host", "authorization", "content-ty
 _SHORT_COOKIE = 20
 """Octets of a cookie so short that it could be guessed through what compression makes of it (RFC 7541 §7.1.3)."""
 _is_length = re.compile(r"[0-9]{1,19}").fullmatch
+_is_host = re.compile(r"(?:(?![/?#@\\,])[!-~])+").fullmatch
 _is_target = re.compile(r"[\x21-\x7e]+").fullmatch
 _ENTRY_OVERHEAD = 32
 _LONG_PATH = 64
@@ -79,6 +80,10 @@ class _Fields:
 
     def _take(self, name: str, value: str) -> None:
         if name == "host":
+            if self.host is not None:
+                raise InvalidRequest("header Host: give it once")
+            if not _is_host(value):
+                raise InvalidRequest(f"header Host: {excerpt(value)} is no host with an optional port")
             self.host = value
         elif name == "content-length":
             if self.declared is not None:
@@ -114,6 +119,7 @@ def build_head(request: Request) -> OutgoingHead:
     head.fields = own + fields
     if length is not None and (length or request.method in _BODY_EXPECTED):
         head.fields.append((b"content-length", b"%d" % length, False))
+        head.size += _size(head.fields[-1:])
     return head
 
 

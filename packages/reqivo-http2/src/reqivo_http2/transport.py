@@ -99,10 +99,8 @@ class Http2Transport(Transport):
 
     def is_usable(self) -> bool:
         """See :meth:`Transport.is_usable`: what has arrived meanwhile (GOAWAY, PING, the end) is taken in first."""
-        state = self._state
-        if not state.streams and not state.is_draining:
-            self._wire.look()
-        return not state.is_draining
+        self._wire.look()
+        return not self._state.is_draining
 
     def close(self) -> None:
         """See :meth:`Transport.close`."""
@@ -145,7 +143,7 @@ class Http2Transport(Transport):
                     raise
                 await self._await_room(exchange)
                 continue
-            if incoming.status != _EXPECTATION_FAILED or not head.awaits_continue:
+            if incoming.status != _EXPECTATION_FAILED or not (head.awaits_continue and request.content.can_be_sent):
                 return incoming
             # The server does not like to be asked (RFC 9110 §10.1.1): the same request, without asking.
             await incoming.body.aclose()
@@ -156,6 +154,8 @@ class Http2Transport(Transport):
         wire = self._wire
         content = request.content
         with wire.guard:
+            if not self._state.has_opened:
+                self._state.begin(wire.runtime.now())
             stream = self._state.open(
                 head, exchange.limits, is_head=request.method == "HEAD", data=_whole(head, content)
             )

@@ -51,9 +51,9 @@ class Wire:
         """Write what may leave, unless somebody else is at it: see :class:`Writing`."""
         await self._writing.flush(deadline, stream)
 
-    def flush_now(self, *, only_control: bool = True) -> None:
-        """Write what may leave without waiting."""
-        self._writing.flush_now(only_control=only_control)
+    def flush_now(self, stream: Stream | None = None) -> None:
+        """Write what may leave without waiting: see :class:`Writing`."""
+        self._writing.flush_now(stream)
 
     def hand_over(self, stream: Stream, data: bytes | memoryview, *, ends: bool) -> None:
         """Put octets where they will be sent from."""

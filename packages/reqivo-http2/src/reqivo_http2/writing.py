@@ -7,9 +7,10 @@ header sections leave in the order in which they were compressed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reqivo_core.errors import ReqivoError, RequestError, WriteError
+from reqivo_core.errors import ReqivoError, RequestError, WriteError, WriteTimeout
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_http2.faults import Failure
 
@@ -81,11 +82,18 @@ class Writing:
         except WriteError as error:
             self._sever(error)
         except BaseException as error:
-            if data:
+            if data and not self._is_kept(error, deadline):
                 self._break(error)
             elif holds:
                 self._abandon()
             raise
+
+    def _is_kept(self, error: BaseException, deadline: Deadline) -> bool:
+        """Whether a write was cut short because its caller gives up, and what was taken for it leaves all the same."""
+        gives_up = isinstance(error, self._runtime.cancelled) or (
+            isinstance(error, WriteTimeout) and deadline.has_passed()
+        )
+        return gives_up and self._stream.keeps_writes
 
     def _turns_wait_behind(self, stream: Stream | None) -> bool:
         """Whether somebody waits for the place, and who holds it has sent what it wanted to."""
@@ -99,6 +107,11 @@ class Writing:
 
     def _abandon(self) -> None:
         """Give the place up before all is written that others have left to whoever has it."""
+        if self._stream.keeps_writes:
+            with self._guard:
+                data = self._state.outgoing.take_control()
+            with suppress(ReqivoError):  # it is kept; or the connection is gone, as who reads from it will learn
+                run_blocking(self._stream.write(data, 0))
         with self._guard:
             self._leave()
         self.flush_now()
@@ -120,16 +133,17 @@ class Writing:
             self._state.fail(broken_by(error))
         self._stream.close()
 
-    def flush_now(self, *, only_control: bool = True) -> None:
+    def flush_now(self, stream: Stream | None = None) -> None:
         """Write what may leave without waiting; for farewells, on the way out of an error.
 
         Args:
-            only_control: Whether to leave DATA to those whose it is.
+            stream: Whose DATA leaves too. That of others is left to them: it may be more than there is room for, and a
+                piece of which only a part has left ends the connection.
         """
-        while self._pass_by(only_control) and self._state.outgoing.has_control:
+        while self._pass_by(stream) and self._state.outgoing.has_control:
             pass  # others in passing have left theirs
 
-    def _pass_by(self, only_control: bool) -> bool:
+    def _pass_by(self, stream: Stream | None) -> bool:
         """Write one piece, if the place is free and that takes no time.
 
         Returns:
@@ -139,7 +153,7 @@ class Writing:
             data = b""
             if not self._is_writing and self._stream.is_writable():
                 outgoing = self._state.outgoing
-                data = outgoing.take_control() if only_control else outgoing.take()
+                data = outgoing.take_control() if stream is None else outgoing.take_with(stream)
             if data:
                 self._is_writing = self._is_passing = True
         if not data:

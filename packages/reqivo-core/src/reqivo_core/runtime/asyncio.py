@@ -47,6 +47,8 @@ class AsyncioStream(sockets.SocketStream, asyncio.BufferedProtocol):
         loop: The loop to which it is bound.
     """
 
+    keeps_writes = True  # the loop's transport does
+
     def __init__(self, sock: socket.socket, peer: str, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = sock
         self._peer = peer

@@ -162,6 +162,7 @@ class TlsStream(ForkSafe, NetworkStream):
         self._is_broken = False
         self._has_ended = False
         self._is_closed = False
+        self.keeps_writes = inner.keeps_writes
 
     def _wrap(self, config: TlsConfig, alpn: Sequence[str]) -> ssl.SSLObject:
         """Make OpenSSL's side of the connection."""
@@ -341,8 +342,11 @@ class TlsStream(ForkSafe, NetworkStream):
                         return
                 await self._inner.write(octets, left)
                 left = _left(end)
-        except BaseException:
-            self._is_broken = True
+        except BaseException as error:
+            # What was encrypted has been handed over whole.
+            is_torn = isinstance(error, WriteError | KeyboardInterrupt | SystemExit)
+            is_kept = self.keeps_writes and not (rest or is_torn)
+            self._is_broken |= not is_kept
             self._is_writing = False
             raise
 
