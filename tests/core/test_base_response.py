@@ -14,7 +14,7 @@ import pytest
 
 from core.toys import URL, ToyTransport, world
 from reqivo_core import AsyncResponse, AsyncSession, Headers, Response, Session, TransportSpec, hookimpl
-from reqivo_core.errors import StreamClosed, StreamConsumed
+from reqivo_core.errors import InvalidRequest, StreamClosed, StreamConsumed
 from reqivo_core.interfaces import IncomingResponse, ResponseBody
 from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
@@ -105,13 +105,13 @@ def test_the_encoding_can_be_set_to_one_that_exists() -> None:
     response = built(body="ä".encode("latin-1"))
     response.encoding = "latin-1"
     assert response.text == "ä"
-    with pytest.raises(ValueError, match="no such text encoding"):
+    with pytest.raises(InvalidRequest, match="no such text encoding"):
         response.encoding = "rot13"
     assert response.encoding == "latin-1"
 
 
 def test_a_session_has_a_default_encoding_that_exists() -> None:
-    with pytest.raises(ValueError, match="default_encoding='latin-99'"):
+    with pytest.raises(InvalidRequest, match="default_encoding='latin-99'"):
         Session(default_encoding="latin-99")
 
 

@@ -69,8 +69,7 @@ class BaseSession(ABC, Generic[ResponseT]):
 
         Raises:
             TypeError: A keyword is not known.
-            ValueError: A limit or timeout cannot be one.
-            InvalidRequest: A header, cookie or credential cannot be sent, or an option is not of its kind.
+            InvalidRequest: A header, cookie or credential cannot be sent, or an option, limit or timeout cannot be one.
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
         """
