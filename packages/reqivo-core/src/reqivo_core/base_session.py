@@ -6,18 +6,19 @@ import json
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, Unpack
 
 from reqivo_core import plugins as plugin_loading
 from reqivo_core.auth import BasicAuth, BearerAuth, to_flow
 from reqivo_core.content import UNSET, build_content
-from reqivo_core.cookies import CookieJar, encode_cookies
+from reqivo_core.cookies import CookieJar, header_of
 from reqivo_core.dialing import Dialer
 from reqivo_core.engine import Engine
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
 from reqivo_core.options import (
+    FROM_PLUGINS,
     REQUEST_OPTIONS,
     SENDING_OPTIONS,
     SESSION_OPTIONS,
@@ -332,7 +333,9 @@ class BaseSession(ABC, Generic[ResponseT]):
         if given.get("headers") is not None:
             headers.merge(given["headers"])
         if given.get("cookies"):
-            headers["Cookie"] = encode_cookies(given["cookies"])
+            cookies = header_of(given["cookies"], target)
+            if cookies is not None:
+                headers["Cookie"] = cookies
         if given.get("priority") is not None:
             headers["Priority"] = given["priority"]
         return self._request_class(method, target, headers=headers, content=content, extensions=given.get("extensions"))
@@ -381,6 +384,37 @@ class BaseSession(ABC, Generic[ResponseT]):
             return self._router(route, given)
         return Router(route, self._plan.router.select_proxy)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take headers and cookies as the constructor does; refuse to take an option that would change nothing.
+
+        Raises:
+            AttributeError: The session was made with this option, and works by what was said then.
+        """
+        if name == "headers":
+            value = value if isinstance(value, Headers) else Headers(value)
+        elif name == "cookies" and name in self.__dict__:
+            jar = self.cookies.copy()
+            jar.clear()
+            jar.update(value or {})
+            self._engine.use_jar(jar)
+            value = jar
+        elif name in _FIXED:
+            ways = [f"{type(self).__name__}({name}=…)"] if name != "stream" else []
+            ways += [f"get(url, {name}=…)"] if name in REQUEST_OPTIONS | FROM_PLUGINS.keys() else []
+            raise AttributeError(f"setting {name} would change nothing: write {' or '.join(ways)}")
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            TypeError: It holds connections.
+        """
+        raise TypeError(
+            f"a {type(self).__name__} holds connections and cannot be pickled or copied: make another one, and give it "
+            "cookies=session.cookies, which can"
+        )
+
     def _make_response(self, *parts: Any) -> Any:
         response = self._response_class(*parts)
         response._default_encoding = self._default_encoding
@@ -396,4 +430,6 @@ class BaseSession(ABC, Generic[ResponseT]):
         return f"<{type(self).__name__}{base}: {self.pool!r}>"
 
 
+_FIXED = (SESSION_OPTIONS | FROM_PLUGINS.keys() | {"stream"}) - {"headers", "cookies", "auth", "base_url", "timeout"}
+"""Options that are attributes elsewhere, and none here: setting them would do nothing at all."""
 _ROUTING = frozenset({"verify", "cert", "proxy", "proxies", "http2"})
