@@ -89,6 +89,16 @@ def test_a_streamed_call_may_be_awaited_or_entered_or_both() -> None:
         runtime.run(main())
 
 
+def test_a_call_that_is_mistaken_for_a_response_says_so() -> None:
+    call: Any = AsyncSession(**options(MemoryRuntime())).get(f"{URL}/a")
+    with pytest.raises(AttributeError, match="no 'status_code' before it is awaited: response = await"):
+        call.status_code  # noqa: B018  # looking is what fails
+    with pytest.raises(TypeError, match="by 'async with', not by 'with'"), call:
+        pass
+    assert (call.__qualname__, call.cr_running) == ("AsyncSession.request", False)
+    call.close()
+
+
 def test_what_both_faces_share_is_no_session() -> None:
     with pytest.raises(TypeError, match="abstract"):
         BaseSession()  # type: ignore[abstract]  # that is the point
