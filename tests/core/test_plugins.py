@@ -93,7 +93,7 @@ MISTAKES = [
     (Hookless().flow, "has no hooks"),
     (
         FlowGiver(Hookless().flow),
-        "reqivo_register_flows failed: TypeError: .*flow.*: give a list of generator functions",
+        "reqivo_register_flows failed: TypeError: .*flow.*: give a list of generator",
     ),
     (FlowGiver([None]), "give a list of generator functions"),
     (FlowGiver(fail), "reqivo_register_flows failed: LookupError: no flows today"),

@@ -13,6 +13,7 @@ from core.toys import URL, Toys, world
 from reqivo_core import AsyncSession, Session
 from reqivo_core.base_session import BaseSession
 from reqivo_core.cookies import CookieJar
+from reqivo_core.errors import InvalidRequest
 from reqivo_core.testing.memory import MemoryRuntime
 
 VERBS = ["get", "head", "options", "delete", "post", "put", "patch", "query"]
@@ -152,3 +153,11 @@ def test_an_option_is_not_set_as_if_it_were_an_attribute(kind: Any, name: str, w
 def test_sessions_are_not_copied(kind: Any, duplicate: Any) -> None:
     with pytest.raises(TypeError, match=f"a {kind.__name__} holds connections .* cookies=session.cookies"):
         duplicate(kind())
+
+
+def test_a_response_hook_that_returns_no_response_says_so() -> None:
+    with world() as runtime, Session(**options(runtime)) as session:
+        session.add_post_response_hook(lambda response: response.text)
+        with pytest.raises(InvalidRequest, match="a response hook returned str: return a response, or None"):
+            session.get(f"{URL}/a")
+        assert session.pool.active == 0

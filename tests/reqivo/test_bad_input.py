@@ -328,6 +328,12 @@ def test_an_async_body_needs_an_async_session(no_leaks: None) -> None:
 def test_session_options_are_checked(kind: Any) -> None:
     with pytest.raises(TypeError, match="'timeout'"):
         kind(timeot=3)
+    with pytest.raises(TypeError, match="no option 'event_hooks'; hooks are added by add_pre_request_hook"):
+        kind(event_hooks={})
+    with pytest.raises(InvalidRequest, match="hook 3: give a function"):
+        kind().add_pre_request_hook(3)
+    with pytest.raises(InvalidRequest, match="hook 'x': give a function"):
+        kind().add_post_response_hook("x")
     with pytest.raises(InvalidRequest, match="max_connections"):
         kind(limits={"max_connections": -1})
     with pytest.raises(InvalidURL):

@@ -166,6 +166,8 @@ class BaseResponse:
         """The same response as one of this class (a flow may return one that was made for the other world)."""
         if isinstance(other, cls):
             return other
+        if not isinstance(other, BaseResponse):
+            raise InvalidRequest(f"a response hook returned {type(other).__name__}: return a response, or None")
         self = cls.__new__(cls)
         for name in BaseResponse.__slots__:
             if name != "__weakref__":

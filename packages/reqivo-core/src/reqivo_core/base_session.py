@@ -14,6 +14,7 @@ from reqivo_core.content import UNSET, build_content
 from reqivo_core.cookies import CookieJar, header_of
 from reqivo_core.dialing import Dialer
 from reqivo_core.engine import Engine
+from reqivo_core.errors import InvalidRequest
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
@@ -237,11 +238,11 @@ class BaseSession(ABC, Generic[ResponseT]):
 
         Hooks are called in the order in which they were added; an exception of theirs reaches the caller.
         """
-        self._engine.request_hooks.append(hook)
+        self._engine.request_hooks.append(_checked_hook(hook))
 
     def add_post_response_hook(self, hook: Callable[..., Any]) -> None:
         """Call ``hook(response)`` with each final response; it returns a response, or None to keep that one."""
-        self._engine.response_hooks.append(hook)
+        self._engine.response_hooks.append(_checked_hook(hook))
 
     def websocket(self, url: str | URL, **options: Any) -> Any:
         """Make a WebSocket whose opening handshake goes through this session; it is opened by ``connect`` or ``with``.
@@ -428,6 +429,12 @@ class BaseSession(ABC, Generic[ResponseT]):
     def __repr__(self) -> str:
         base = f" {self._base_url.redacted}" if self._base_url is not None else ""
         return f"<{type(self).__name__}{base}: {self.pool!r}>"
+
+
+def _checked_hook(hook: Any) -> Any:
+    if not callable(hook):
+        raise InvalidRequest(f"hook {hook!r}: give a function")
+    return hook
 
 
 _FIXED = (SESSION_OPTIONS | FROM_PLUGINS.keys() | {"stream"}) - {"headers", "cookies", "auth", "base_url", "timeout"}
