@@ -14,7 +14,7 @@ import pytest
 
 from core.toys import URL, ToyTransport, world
 from reqivo_core import AsyncResponse, AsyncSession, Headers, Response, Session, TransportSpec, hookimpl
-from reqivo_core.errors import InvalidRequest, StreamClosed, StreamConsumed
+from reqivo_core.errors import DecodeError, InvalidRequest, StreamClosed, StreamConsumed
 from reqivo_core.interfaces import IncomingResponse, ResponseBody
 from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
@@ -343,3 +343,9 @@ def test_giving_a_response_up_gives_up_the_connection_that_it_handed_out() -> No
     response.extensions["network_stream"] = stream
     run_blocking(response.drop())
     assert stream.is_closed
+
+
+def test_an_empty_body_is_no_json_and_says_so() -> None:
+    with pytest.raises(DecodeError, match=r"the body \(of a 204\) is empty, which is no JSON$") as caught:
+        built(Response, 204).json()
+    assert isinstance(caught.value, ValueError)  # what users of other libraries catch

@@ -275,6 +275,7 @@ BODIES = [
     ({"body": Texts()}, InvalidRequest, "body"),
     ({"json": {1, 2}}, InvalidRequest, "json"),
     ({"json": float("nan")}, InvalidRequest, "NaN"),
+    ({"files": {"a": b"x"}, "headers": {"content-type": "multipart/form-data"}}, InvalidRequest, "leave it out"),
     ({"files": {"a": b"x"}, "data": 3}, (InvalidRequest, TypeError), "data"),
     ({"body": Path("/no/such/file")}, InvalidRequest, "no/such"),
     ({"timeout": -1}, InvalidRequest, "timeout=-1: give seconds"),

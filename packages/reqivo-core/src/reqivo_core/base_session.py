@@ -333,6 +333,10 @@ class BaseSession(ABC, Generic[ResponseT]):
             headers["Content-Type"] = content.content_type
         if given.get("headers") is not None:
             headers.merge(given["headers"])
+            if given.get("files") and "boundary=" not in (headers.get("content-type") or ""):
+                raise InvalidRequest(
+                    "header Content-Type: files= brings its own, with the boundary that the server needs; leave it out"
+                )
         if given.get("cookies"):
             cookies = header_of(given["cookies"], target)
             if cookies is not None:
