@@ -24,7 +24,7 @@ class AsyncResponse(BaseResponse):
 
     __slots__ = ()
 
-    _read_first = "await response.aread(), or iterate with 'async for'"
+    _read_first = "await response.aread(), iterate with 'async for', or in a flow yield ReadBody(response)"
 
     @property
     def content(self) -> bytes:
