@@ -161,3 +161,9 @@ def test_a_response_hook_that_returns_no_response_says_so() -> None:
         with pytest.raises(InvalidRequest, match="a response hook returned str: return a response, or None"):
             session.get(f"{URL}/a")
         assert session.pool.active == 0
+
+
+@pytest.mark.parametrize("kind", FACES)
+def test_only_requests_are_sent(kind: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"send: give a Request, such as build_request\(.*, not str"):
+        kind().send(URL)

@@ -295,6 +295,7 @@ BODIES = [
     ({"cert": 3}, InvalidRequest, "cert: give"),
     ({"proxies": "http://127.0.0.1"}, InvalidRequest, "proxies='http"),
     ({"auth": 3}, InvalidRequest, "auth"),
+    ({"auth": reqivo.BearerAuth}, InvalidRequest, "auth: BearerAuth is a class"),
     ({"auth": ("ada", None)}, InvalidRequest, "str or bytes, not NoneType"),
     ({"headers": 3}, InvalidRequest, "headers: give"),
     ({"headers": "X: 1"}, InvalidRequest, "headers: give"),

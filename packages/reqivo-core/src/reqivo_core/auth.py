@@ -116,6 +116,8 @@ def to_flow(auth: Any) -> Callable[[Request], FlowGenerator] | None:
     Raises:
         InvalidRequest: It is none of them.
     """
+    if isinstance(auth, type):
+        raise InvalidRequest(f"auth: {auth.__name__} is a class; make one of it, such as BearerAuth(token)")
     if auth is None or callable(auth):
         return auth  # type: ignore[no-any-return]  # a flow is any callable that returns a generator
     if isinstance(auth, tuple | list) and len(auth) == 2:

@@ -314,7 +314,7 @@ class BaseResponse:
 
     @encoding.setter
     def encoding(self, encoding: str) -> None:
-        if known_encoding(encoding) is None:
+        if not isinstance(encoding, str) or known_encoding(encoding) is None:
             raise InvalidRequest(f"encoding {encoding!r}: Python has no such text encoding")
         self._encoding = encoding
 

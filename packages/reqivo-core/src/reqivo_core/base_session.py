@@ -158,7 +158,7 @@ class BaseSession(ABC, Generic[ResponseT]):
             proxy = to_proxy(given["proxy"], self._proxy_tls)
             return Router(route, lambda origin: proxy)
         if given.get("proxies") is not None:
-            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls).select)
+            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls, self._plugins.schemes).select)
         if self._trust_env and "proxy" not in given:
             chosen = ProxyMap.from_environment(self._proxy_tls)
             return Router(route, chosen.select if chosen else None)
@@ -305,6 +305,10 @@ class BaseSession(ABC, Generic[ResponseT]):
             TypeError: An option would change the request itself.
         """
         given = checked(options, self._known(SENDING_OPTIONS), "send")
+        if not isinstance(request, Request):
+            raise InvalidRequest(
+                f"send: give a Request, such as build_request(method, url) makes, not {type(request).__name__}"
+            )
         return self._with_userinfo(request, self._plan_for(given), given)
 
     def _prepare_ping(self, url: str | URL, timeout: TimeoutTypes) -> tuple[Origin, Plan]:

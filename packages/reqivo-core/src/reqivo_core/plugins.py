@@ -148,6 +148,11 @@ class PluginSet:
                 _warn_of(name, _registry.distributions[name], error)
         return tuple(found)
 
+    @property
+    def schemes(self) -> set[str]:
+        """The schemes that are spoken."""
+        return {scheme for spec in self.specs for scheme in spec.schemes}
+
     def specs_for(self, scheme: str) -> list[TransportSpec]:
         """The transports that serve a URL scheme, the preferred one first.
 
