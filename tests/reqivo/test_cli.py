@@ -79,6 +79,7 @@ def test_output_into_a_file(plain_server: AsgiServer, tmp_path: Path) -> None:
     ran = reqivo(plain_server.url("/bytes/100000"), "-o", str(tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == pattern(100_000)
     assert ran.stdout == b""
+    assert reqivo(plain_server.url("/bytes/1000"), "-o", "-").stdout == pattern(1000)
     assert ran.stderr == f"100000 octets written to {tmp_path / 'file'}\n".encode()
     ran = reqivo(plain_server.url("/bytes/10"), "-o", str(tmp_path / "no" / "folder"))
     assert (ran.returncode, ran.stderr.startswith(b"reqivo: ")) == (1, True)

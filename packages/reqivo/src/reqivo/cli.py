@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     body.add_argument("-d", "--data", dest="body", metavar="DATA", help="the body; @FILE or @- (standard input)")
     body.add_argument("-j", "--json", dest="body", metavar="JSON", action=_Json, help="the same, sent as JSON")
     parser.add_argument("-u", "--user", metavar="USER:PASSWORD", help="Basic authentication (others may see it: ps)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the body there")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the body there (-: standard output)")
     parser.add_argument("-i", "--include", action="store_true", help="show the status line and headers (on stderr)")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what happens, with -i (on stderr)")
     parser.add_argument("-f", "--fail", action="store_true", help="exit with 3 if the status is 400 or more")
@@ -211,7 +211,7 @@ def _show(response: Response, options: argparse.Namespace) -> int:
     if options.include or options.verbose:
         head = f"{response.http_version} {response.status_code} {response.reason}".rstrip()
         _say("\n".join([head, *(f"{name}: {value}" for name, value in response.headers.lines), ""]))
-    if options.output is not None:
+    if options.output not in (None, "-"):
         _say(f"{response.save(options.output)} octets written to {options.output}")
     else:
         for chunk in response.iter_bytes():
