@@ -13,6 +13,7 @@ from reqivo_core.errors import InvalidRequest
 BASIC = "Basic YTpi"
 AUTHS = [
     pytest.param(BasicAuth("a", "b"), BASIC, id="basic"),
+    pytest.param(BasicAuth(b"a", bytearray(b"b")), BASIC, id="basic-octets"),
     pytest.param(BearerAuth("t0k"), "Bearer t0k", id="bearer"),
 ]
 

@@ -14,7 +14,7 @@ import pytest
 
 from core.toys import URL, ToyTransport, world
 from reqivo_core import AsyncResponse, AsyncSession, Headers, Response, Session, TransportSpec, hookimpl
-from reqivo_core.errors import StreamClosed, StreamConsumed
+from reqivo_core.errors import DecodeError, HTTPStatusError, InvalidRequest, StreamClosed, StreamConsumed
 from reqivo_core.interfaces import IncomingResponse, ResponseBody
 from reqivo_core.messages import Request
 from reqivo_core.runtime.driving import run_blocking
@@ -105,13 +105,14 @@ def test_the_encoding_can_be_set_to_one_that_exists() -> None:
     response = built(body="ä".encode("latin-1"))
     response.encoding = "latin-1"
     assert response.text == "ä"
-    with pytest.raises(ValueError, match="no such text encoding"):
-        response.encoding = "rot13"
+    for encoding in ("rot13", None):
+        with pytest.raises(InvalidRequest, match="no such text encoding"):
+            response.encoding = encoding
     assert response.encoding == "latin-1"
 
 
 def test_a_session_has_a_default_encoding_that_exists() -> None:
-    with pytest.raises(ValueError, match="default_encoding='latin-99'"):
+    with pytest.raises(InvalidRequest, match="default_encoding='latin-99'"):
         Session(default_encoding="latin-99")
 
 
@@ -343,3 +344,26 @@ def test_giving_a_response_up_gives_up_the_connection_that_it_handed_out() -> No
     response.extensions["network_stream"] = stream
     run_blocking(response.drop())
     assert stream.is_closed
+
+
+def test_an_empty_body_is_no_json_and_says_so() -> None:
+    with pytest.raises(DecodeError, match=r"the body \(of a 204\) is empty, which is no JSON$") as caught:
+        built(Response, 204).json()
+    assert isinstance(caught.value, ValueError)  # what users of other libraries catch
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("Basic YWRhOmxvdmVsYWNl", "no ada with the password ***"),
+        ("Basic YWRhOmxvdmVsYWNl", "*** is wrong: ada:lovelace"),
+        ("basic lovelace~", "no base64"),
+        ("Digest YWRhOmxvdmVsYWNl", "another scheme"),
+    ],
+)
+def test_a_password_that_the_server_says_back_is_masked(field: str, said: str) -> None:
+    request = Request("GET", HERE, headers={"Authorization": field})
+    body = "no ada with the password lovelace" if "password" in said else said.replace("***", field)
+    with pytest.raises(HTTPStatusError) as caught:
+        Response.build(401, body=body, request=request).raise_for_status()
+    assert f"the body begins '{said.replace('ada:lovelace', '***')}'" in str(caught.value)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import http.cookiejar
+import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -612,3 +616,50 @@ def test_whatever_servers_set_every_request_gets_only_what_is_its_own(
     }
     assert set((header or "").split("; ")) - {""} == mine
     assert header is None or not set(header) & set("\r\n\0\u0100")
+
+
+def test_a_jar_is_pickled_and_copied_with_the_scope_of_its_cookies() -> None:
+    jar = CookieJar({"any": "1"}, limits=CookieLimits(per_domain=3))
+    jar.extract(url(HOME), ["a=2; Path=/area", "b=3; Domain=site.test"])
+    jar["any"] = "4"
+    for other in (pickle.loads(pickle.dumps(jar)), copy.copy(jar), copy.deepcopy({"jar": jar})["jar"]):
+        assert other.cookies == jar.cookies and other._limits == jar._limits
+        assert (sent(other, HOME), sent(other, "http://www.site.test/area/")) == ("any=4; a=2; b=3", "any=4; b=3")
+        other.clear()
+        assert len(jar) == 3
+
+
+def standard_jar(kind: type[http.cookiejar.CookieJar] = http.cookiejar.CookieJar) -> http.cookiejar.CookieJar:
+    jar = kind()
+    domain, path = ("other.test", True, False), ("/", True)
+    jar.set_cookie(http.cookiejar.Cookie(0, "sid", "1", None, False, *domain, *path, False, None, True, None, None, {}))
+    return jar
+
+
+class MappingJar(http.cookiejar.CookieJar, dict[str, str]):  # type: ignore[misc]  # as that of requests is a mapping
+    """A jar of the standard library's kind that is a mapping of names besides."""
+
+    def __init__(self) -> None:
+        http.cookiejar.CookieJar.__init__(self)
+        dict.__init__(self, sid="1")
+
+    def __iter__(self) -> Any:
+        return http.cookiejar.CookieJar.__iter__(self)
+
+
+@pytest.mark.parametrize("kind", [http.cookiejar.CookieJar, MappingJar])
+def test_a_jar_of_another_kind_keeps_the_scope_of_its_cookies(kind: type[http.cookiejar.CookieJar]) -> None:
+    jar = CookieJar(standard_jar(kind))  # type: ignore[arg-type]  # what mypy sees is no mapping
+    assert (sent(jar, "http://other.test/"), sent(jar, HOME)) == ("sid=1", None)
+    with Session(cookies=jar) as session:
+        assert (sent(session.cookies, "http://other.test/"), sent(session.cookies, HOME)) == ("sid=1", None)
+
+
+@pytest.mark.parametrize("kind", [CookieJar, http.cookiejar.CookieJar, MappingJar])
+def test_a_jar_given_to_one_request_keeps_the_scope_of_its_cookies(kind: Any) -> None:
+    jar = kind() if kind is CookieJar else standard_jar(kind)
+    if kind is CookieJar:
+        jar.set("sid", "1", domain="other.test")
+    with Session() as session:
+        assert session.build_request("GET", "http://other.test/", cookies=jar).headers["Cookie"] == "sid=1"
+        assert "cookie" not in session.build_request("GET", HOME, cookies=jar).headers

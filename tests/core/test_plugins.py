@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import inspect
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
 from core.toys import URL, Toys, world
 from reqivo_core import AsyncSession, Session, hookimpl
-from reqivo_core.errors import UnsupportedProtocol
+from reqivo_core.errors import PluginError, UnsupportedProtocol
 from reqivo_core.plugins import installed_plugins, plugin_set, reload_plugins
 
 
@@ -52,3 +55,73 @@ def test_what_is_missing_is_named() -> None:
         session.get("http://example.org/")
     with pytest.raises(TypeError, match="no option 'retries' without a plugin .* pip install reqivo$"):
         Session(retries=3)
+
+
+class Unmarked:
+    def reqivo_prepare_request(self, request: Any) -> None:
+        raise AssertionError("never called")
+
+
+class Async:
+    @hookimpl
+    async def reqivo_response_received(self, request: Any, response: Any) -> None:
+        raise AssertionError("never awaited")
+
+
+class Hookless:
+    def flow(self, request: Any) -> Any:
+        return (yield request)
+
+
+class FlowGiver:
+    def __init__(self, flows: Any) -> None:
+        self.flows = flows
+
+    @hookimpl
+    def reqivo_register_flows(self, session: Any) -> Any:
+        return self.flows() if inspect.isfunction(self.flows) else self.flows
+
+
+def fail() -> None:
+    raise LookupError("no flows today")
+
+
+MISTAKES = [
+    (Unmarked(), "reqivo_prepare_request is not marked as a hook: write @hookimpl above it"),
+    (Async(), "reqivo_response_received is async, but hooks are called and not awaited"),
+    (Hookless(), "'Hookless given to the session' has no hooks: give an object with methods that are marked"),
+    (Hookless().flow, "has no hooks"),
+    (
+        FlowGiver(Hookless().flow),
+        "reqivo_register_flows failed: TypeError: .*flow.*: give a list of generator",
+    ),
+    (FlowGiver([None]), "give a list of generator functions"),
+    (FlowGiver(fail), "reqivo_register_flows failed: LookupError: no flows today"),
+]
+
+
+@pytest.mark.parametrize(("plugin", "words"), MISTAKES)
+def test_a_plugin_that_would_do_nothing_says_why(plugin: Any, words: str) -> None:
+    with pytest.raises(PluginError, match=words) as caught:
+        Session(plugins=[plugin])
+    assert caught.value.plugin == f"{type(plugin).__name__} given to the session"
+
+
+@pytest.mark.usefixtures("no_plugins")
+@pytest.mark.parametrize(
+    ("plugin", "words"), [(Unmarked, "write @hookimpl above it"), (lambda: FlowGiver(fail), "LookupError: no flows")]
+)
+def test_an_installed_plugin_with_such_a_mistake_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, plugin: Any, words: str
+) -> None:
+    point = EntryPoint("oops", "unused:unused", "reqivo")
+    monkeypatch.setattr(EntryPoint, "load", lambda self: plugin if inspect.isclass(plugin) else plugin())
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
+    monkeypatch.delenv("REQIVO_DISABLE_PLUGINS", raising=False)
+    reload_plugins()
+    with pytest.warns(
+        RuntimeWarning, match=f"plugin 'oops' of distribution 'unknown' is broken and was left out.*{words}"
+    ):
+        session = Session(plugins=[Toys()])
+    assert session.get is not None
+    reload_plugins()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
-from reqivo_core.errors import InvalidURL
+from reqivo_core.errors import InvalidRequest, InvalidURL
 from reqivo_core.proxies import NoProxy, ProxyMap, authorization, to_proxy
 from reqivo_core.routes import Proxy
 from reqivo_core.tls_config import TlsConfig
@@ -171,3 +174,31 @@ def test_a_proxy_keeps_its_credentials_apart_from_its_url() -> None:
 def test_what_is_no_url_of_a_proxy_is_refused(proxy: str) -> None:
     with pytest.raises(InvalidURL):
         to_proxy(proxy, TLS)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("htp", "'htp' fits no URL; give http, https, ws, wss, all, or one with ://host"),
+        ("", "'' fits no URL"),
+        ("example.org", "'example.org' fits no URL"),
+        (5, "5 fits no URL"),
+        ("http://a b", "'http://a b' fits no URL: "),
+        ("http://*.example.org", "fits no URL: "),
+        ("http://example.org:80", "has a port, but goes by scheme and host"),
+    ],
+)
+def test_a_key_that_fits_nothing_is_refused(key: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(words)):
+        ProxyMap.of({key: "http://p"}, TLS)
+
+
+def test_a_key_is_written_as_urls_are() -> None:
+    keys = {"http://BÜCHER.example": "p1", "all://[::0:1]": "p2", "frames": "p3", "https://": "p4", "wss": "p5"}
+    proxies = ProxyMap.of(keys, TLS, ["frames"])
+    assert chosen(proxies, "http://bücher.example/") == "http://p1"
+    assert chosen(proxies, "http://[::1]/") == "http://p2"
+    assert chosen(proxies, "frames://a:1/") == "http://p3"
+    assert chosen(proxies, "https://a/") == "http://p4"
+    assert chosen(proxies, "wss://a/") == "http://p5"
+    assert chosen(proxies, "ws://a/") is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reqivo_core import splitting
-from reqivo_core.errors import BodyTooLarge
+from reqivo_core.errors import BodyTooLarge, InvalidRequest
 from reqivo_core.splitting import AsTheyCome, ExactChunks, Lines, TextChunks, known_encoding
 
 
@@ -77,9 +77,9 @@ def test_chunks_have_one_size(size: int) -> None:
     assert {len(chunk) for chunk in chunks[:-1]} <= {size} and len(chunks[-1]) <= size
 
 
-@pytest.mark.parametrize("size", [0, -1])
-def test_chunks_of_nothing_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match=f"chunk_size={size}: give at least 1"):
+@pytest.mark.parametrize("size", [0, -1, "8", 1.5])
+def test_chunks_of_nothing_are_refused(size: Any) -> None:
+    with pytest.raises(InvalidRequest, match=f"chunk_size={size!r}: give a whole number of at least 1"):
         ExactChunks(size)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reqivo import AddressGuard, AddressRefused, ConnectError, InvalidURL
+from reqivo import AddressGuard, AddressRefused, ConnectError, InvalidRequest, InvalidURL
 from reqivo.address_guard import PRIVATE
 from reqivo_core import URL, Address, Proxy
 from reqivo_core.routes import Proxy as RouteProxy
@@ -119,7 +119,7 @@ def test_denied_networks_can_be_chosen() -> None:
 
 
 def test_what_is_no_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"allow=.*internal"):
+    with pytest.raises(InvalidRequest, match=r"allow=.*internal"):
         AddressGuard(allow=["internal"])
 
 

@@ -275,11 +275,15 @@ BODIES = [
     ({"body": Texts()}, InvalidRequest, "body"),
     ({"json": {1, 2}}, InvalidRequest, "json"),
     ({"json": float("nan")}, InvalidRequest, "NaN"),
+    ({"files": {"a": b"x"}, "headers": {"content-type": "multipart/form-data"}}, InvalidRequest, "leave it out"),
     ({"files": {"a": b"x"}, "data": 3}, (InvalidRequest, TypeError), "data"),
     ({"body": Path("/no/such/file")}, InvalidRequest, "no/such"),
-    ({"timeout": -1}, ValueError, "timeout"),
-    ({"timeout": "3"}, ValueError, "timeout"),
-    ({"limits": {"max_bodi": 3}}, ValueError, "max_body"),
+    ({"timeout": -1}, InvalidRequest, "timeout=-1: give seconds"),
+    ({"timeout": "3"}, InvalidRequest, "timeout='3': give seconds"),
+    ({"timeout": (1, "3")}, InvalidRequest, r"Timeout\(read='3'\): give seconds"),
+    ({"limits": {"max_bodi": 3}}, InvalidRequest, "max_body"),
+    ({"limits": 3}, InvalidRequest, r"limits=3: give Limits"),
+    ({"extensions": 3}, InvalidRequest, "extensions: give a mapping"),
     ({"cookies": 3}, InvalidRequest, "cookies: give"),
     ({"follow_redirects": "no"}, InvalidRequest, "follow_redirects='no': give True or False"),
     ({"max_redirects": -1}, InvalidRequest, "max_redirects=-1: give a whole number"),
@@ -291,6 +295,8 @@ BODIES = [
     ({"cert": 3}, InvalidRequest, "cert: give"),
     ({"proxies": "http://127.0.0.1"}, InvalidRequest, "proxies='http"),
     ({"auth": 3}, InvalidRequest, "auth"),
+    ({"auth": reqivo.BearerAuth}, InvalidRequest, "auth: BearerAuth is a class"),
+    ({"auth": ("ada", None)}, InvalidRequest, "str or bytes, not NoneType"),
     ({"headers": 3}, InvalidRequest, "headers: give"),
     ({"headers": "X: 1"}, InvalidRequest, "headers: give"),
     ({"headers": [("X",)]}, InvalidRequest, "headers: give"),
@@ -324,7 +330,13 @@ def test_an_async_body_needs_an_async_session(no_leaks: None) -> None:
 def test_session_options_are_checked(kind: Any) -> None:
     with pytest.raises(TypeError, match="'timeout'"):
         kind(timeot=3)
-    with pytest.raises(ValueError, match="max_connections"):
+    with pytest.raises(TypeError, match="no option 'event_hooks'; hooks are added by add_pre_request_hook"):
+        kind(event_hooks={})
+    with pytest.raises(InvalidRequest, match="hook 3: give a function"):
+        kind().add_pre_request_hook(3)
+    with pytest.raises(InvalidRequest, match="hook 'x': give a function"):
+        kind().add_post_response_hook("x")
+    with pytest.raises(InvalidRequest, match="max_connections"):
         kind(limits={"max_connections": -1})
     with pytest.raises(InvalidURL):
         kind(base_url="nonsense")

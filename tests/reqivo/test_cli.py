@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from reqivo.cli import main
 from support.asgi_app import pattern
 from support.certs import Authority
 from support.servers import AsgiServer
@@ -78,6 +79,7 @@ def test_output_into_a_file(plain_server: AsgiServer, tmp_path: Path) -> None:
     ran = reqivo(plain_server.url("/bytes/100000"), "-o", str(tmp_path / "file"))
     assert (tmp_path / "file").read_bytes() == pattern(100_000)
     assert ran.stdout == b""
+    assert reqivo(plain_server.url("/bytes/1000"), "-o", "-").stdout == pattern(1000)
     assert ran.stderr == f"100000 octets written to {tmp_path / 'file'}\n".encode()
     ran = reqivo(plain_server.url("/bytes/10"), "-o", str(tmp_path / "no" / "folder"))
     assert (ran.returncode, ran.stderr.startswith(b"reqivo: ")) == (1, True)
@@ -210,3 +212,32 @@ def test_plugins_left_out_are_named(tmp_path: Path) -> None:
     told = ran.stderr.splitlines()
     assert told[0].startswith("reqivo: plugin 'broken' of distribution 'reqivo-broken' is broken")
     assert told[1] == "left out by REQIVO_DISABLE_PLUGINS: demo-echo"
+
+
+def test_options_may_stand_between_method_and_url(plain_server: AsgiServer) -> None:
+    assert sent_by("PUT", "-H", "X-One: 1", plain_server.url("/echo/1"), "-d", "hello")["method"] == "PUT"
+
+
+def test_a_content_type_of_the_users_own_is_the_only_one(plain_server: AsgiServer) -> None:
+    told = sent_by(plain_server.url("/echo/1"), "-j", "{}", "-H", "content-type: application/vnd.api+json")
+    kinds = [value for name, value in told["headers"] if name == "content-type"]  # type: ignore[attr-defined]  # pairs
+    assert kinds == ["application/vnd.api+json"]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan"])
+def test_a_time_that_cannot_be_is_named(seconds: str) -> None:
+    ran = reqivo("http://127.0.0.1:9/", "-t", seconds)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"reqivo: timeout={float(seconds)!r}: give seconds".encode())
+
+
+def test_a_process_without_standard_output_says_so(monkeypatch: Any, capsys: Any, plain_server: AsgiServer) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main([plain_server.url("/bytes/10")]) == 1
+    assert "no standard output to write to: -o FILE" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main([plain_server.url("/bytes/10")]) == 1
+
+
+def test_help_tells_of_exit_codes() -> None:
+    assert b"3, with --fail: the status is 400 or more" in reqivo("--help").stdout

@@ -202,7 +202,7 @@ def test_errors_keep_nothing_alive(serve: Serve, no_leaks: None, sent: bytes) ->
 def test_a_call_that_is_never_awaited_warns(no_leaks: None) -> None:
     async def main() -> AsyncSession:
         session = AsyncSession()
-        with pytest.warns(RuntimeWarning, match="never awaited"):
+        with pytest.warns(RuntimeWarning, match="'AsyncSession.request' was never awaited"):
             session.get("http://127.0.0.1:9/")
         await session.close()
         return session

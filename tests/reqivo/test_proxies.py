@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reqivo import CertificateError, ConnectTimeout, InvalidURL, Proxy, ProxyError, TotalTimeout
+from reqivo import CertificateError, ConnectError, ConnectTimeout, DNSError, InvalidURL, Proxy, ProxyError, TotalTimeout
 from support.certs import Authority
 from support.messages import response
 from support.scripted import Peer, answers
@@ -338,3 +338,19 @@ def test_a_variable_that_names_no_proxy(world: World, environment: pytest.Monkey
     with pytest.raises(InvalidURL, match="environment variable HTTPS_PROXY") as caught, world.client():
         pass
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://origin.test/", "https://origin.test/"])
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5h"])
+def test_a_proxy_that_is_not_there_is_named(world: World, url: str, scheme: str) -> None:
+    with world.client(proxy=f"{scheme}://me:s3cr3t@127.0.0.1:1", timeout=5) as client:
+        with pytest.raises(ConnectError) as caught:
+            client.get(url)
+    told = str(caught.value)
+    assert f"proxy {scheme}://127.0.0.1:1: could not connect to 127.0.0.1:1 (" in told, told
+
+
+def test_a_proxy_whose_name_is_unknown_is_named(world: World) -> None:
+    with world.client(proxy="http://proxy.invalid:3128", timeout=5) as client:
+        with pytest.raises(DNSError, match=r"proxy http://proxy\.invalid:3128: could not resolve 'proxy\.invalid'"):
+            client.get("http://origin.test/")

@@ -12,6 +12,7 @@ import pytest
 from reqivo import (
     AsyncSession,
     ConcurrencyLimit,
+    InvalidRequest,
     PoolTimeout,
     RateLimiter,
     Request,
@@ -91,9 +92,11 @@ def test_hosts_that_need_no_memory_are_forgotten() -> None:
     assert set(limiter._buckets._by_host) == {"h0", "one-more"}
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0, None), (-1, 5), (1, 0), (float("inf"), None), (float("nan"), None)])
-def test_rates_that_cannot_be_are_refused(rate: float, burst: int | None) -> None:
-    with pytest.raises(ValueError, match="RateLimiter"):
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(0, None), (-1, 5), (1, 0), (float("inf"), None), (float("nan"), None), ("2", None), (2, "3")]
+)
+def test_rates_that_cannot_be_are_refused(rate: Any, burst: Any) -> None:
+    with pytest.raises(InvalidRequest, match="RateLimiter"):
         RateLimiter(rate, burst=burst)
 
 
@@ -170,9 +173,9 @@ def test_a_ticket_that_got_its_slot_before_it_waited_does_not_wait() -> None:
     assert runtime.count == 1
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_limits_that_cannot_be_are_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match="ConcurrencyLimit"):
+@pytest.mark.parametrize("limit", [0, -1, "4"])
+def test_limits_that_cannot_be_are_refused(limit: Any) -> None:
+    with pytest.raises(InvalidRequest, match="ConcurrencyLimit"):
         ConcurrencyLimit(limit)
 
 

@@ -15,6 +15,7 @@ from reqivo import (
     ConnectTimeout,
     DNSError,
     IncompleteBody,
+    InvalidRequest,
     PoolTimeout,
     ProxyError,
     ReadError,
@@ -91,7 +92,7 @@ def test_methods_are_taken_in_any_case() -> None:
     ],
 )
 def test_what_cannot_be_a_policy_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
+    with pytest.raises(InvalidRequest, match=next(iter(options))):
         Retry(**options)
 
 
@@ -102,7 +103,7 @@ def test_a_single_method_is_no_collection() -> None:
 
 @pytest.mark.parametrize("value", ["3", 1.5, True, object(), -1])
 def test_retries_of_another_kind_are_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="retries"):
+    with pytest.raises(InvalidRequest, match="retries"):
         Retry.of(value)
 
 

@@ -145,7 +145,7 @@ def test_what_one_call_trusts_is_no_other_calls_business(
     with world.client(timeout=30, verify=str(authority.path)) as client:
         for _ in range(2):
             assert client.read(client.get(url, verify=False)) == FOLLOW_UP
-            with pytest.raises(CertificateError):
+            with pytest.raises(CertificateError, match=r"issuer certificate\); verify= says whom to trust"):
                 client.get(url)
         assert client.session.pool.idle == 1
         assert client.read(client.get(url, verify=False)) == FOLLOW_UP

@@ -24,7 +24,7 @@ class AsyncResponse(BaseResponse):
 
     __slots__ = ()
 
-    _read_first = "await response.aread(), or iterate with 'async for'"
+    _read_first = "await response.aread(), iterate with 'async for', or in a flow yield ReadBody(response)"
 
     @property
     def content(self) -> bytes:
@@ -86,7 +86,7 @@ class AsyncResponse(BaseResponse):
             chunk_size: Octets in each chunk but the last; None takes them as they come.
 
         Raises:
-            ValueError: ``chunk_size`` is less than 1.
+            InvalidRequest: ``chunk_size`` is no whole number of at least 1.
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import Callable, Coroutine, Generator
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, Unpack
 
 from reqivo_core.async_response import AsyncResponse
 from reqivo_core.base_session import BaseSession
+from reqivo_core.engine import Engine
 from reqivo_core.plan import READ_ALL
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from reqivo_core.messages import Request
     from reqivo_core.options import RequestOptions, TimeoutTypes
     from reqivo_core.urls import URL
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Call(Coroutine[Any, Any, AsyncResponse]):
@@ -47,6 +52,20 @@ class Call(Coroutine[Any, Any, AsyncResponse]):
         """See Coroutine."""
         self._coroutine.close()
 
+    if not TYPE_CHECKING:  # whoever checks types is told by the absence of these
+
+        def __getattr__(self, name: str) -> Any:
+            """Give what event loops show of a coroutine; of all else, say that the response has it."""
+            if name.startswith("cr_") or name in ("__name__", "__qualname__"):
+                return getattr(self._coroutine, name)
+            raise AttributeError(f"a request has no {name!r} before it is awaited: response = await session.get(…)")
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("a request of an AsyncSession is entered by 'async with', not by 'with'")
+
+        def __exit__(self, *exc: object) -> None:
+            """Never called, but looked for before ``__enter__`` is."""
+
     async def __aenter__(self) -> AsyncResponse:
         self._response = await self._coroutine
         return self._response
@@ -55,6 +74,14 @@ class Call(Coroutine[Any, Any, AsyncResponse]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._response.aclose()
+
+
+def _named(function: Callable[P, Coroutine[Any, Any, T]], name: str) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The same function, whose coroutines go by another name: one that is never awaited is warned of by its name."""
+    assert isinstance(function, FunctionType), "methods of classes are functions"
+    named = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
+    named.__qualname__ = name
+    return named
 
 
 class AsyncSession(BaseSession[AsyncResponse]):
@@ -69,12 +96,13 @@ class AsyncSession(BaseSession[AsyncResponse]):
     _kind = "async"
     _response_class = AsyncResponse
     _reading = READ_ALL
+    _send = staticmethod(_named(Engine[AsyncResponse].send, "AsyncSession.request"))
 
     @staticmethod
     def _default_runtime() -> Runtime:
-        from reqivo_core.runtime.asyncio import AsyncioRuntime  # here: a blocking program needs no event loop
+        from reqivo_core.runtime.running import make_runtime, running_world  # here: a blocking program needs no loop
 
-        return AsyncioRuntime()
+        return make_runtime(running_world())
 
     def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
         """Send a request.
@@ -92,7 +120,7 @@ class AsyncSession(BaseSession[AsyncResponse]):
             RequestError: What went wrong; the classes tell.
             SessionClosed: The session was closed.
         """
-        return Call(self._engine.send(*self._prepare(method, url, options)))
+        return Call(self._send(self._engine, *self._prepare(method, url, options)))
 
     def send(self, request: Request, **options: Unpack[RequestOptions]) -> Call:
         """Send a request made by ``build_request`` (or by hand, then without the session's default headers).
@@ -108,7 +136,7 @@ class AsyncSession(BaseSession[AsyncResponse]):
             RequestError: What went wrong; the classes tell.
             SessionClosed: The session was closed.
         """
-        return Call(self._engine.send(*self._prepare_to_send(request, options)))
+        return Call(self._send(self._engine, *self._prepare_to_send(request, options)))
 
     def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Call:
         """Send a GET request: see ``request``."""

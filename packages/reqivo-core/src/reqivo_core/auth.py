@@ -90,12 +90,21 @@ def basic_credentials(username: str | bytes, password: str | bytes) -> str:
     Raises:
         InvalidRequest: The user name has a colon, or either has control characters.
     """
-    user, secret = (part.encode() if isinstance(part, str) else bytes(part) for part in (username, password))
+    user, secret = (_octets(part) for part in (username, password))
     if b":" in user:
         raise InvalidRequest("basic auth: a user name cannot hold a colon (RFC 7617 §2)")
     if any(octet < 32 or octet == 127 for octet in user + secret):
         raise InvalidRequest("basic auth: user name and password cannot hold control characters (RFC 7617 §2)")
     return b64encode(user + b":" + secret).decode("ascii")
+
+
+def _octets(part: str | bytes) -> bytes:
+    """A user name or password in UTF-8. What it is stays out of the message."""
+    if isinstance(part, str):
+        return part.encode()
+    if isinstance(part, bytes | bytearray):
+        return bytes(part)
+    raise InvalidRequest(f"basic auth: give user name and password as str or bytes, not {type(part).__name__}")
 
 
 def to_flow(auth: Any) -> Callable[[Request], FlowGenerator] | None:
@@ -104,6 +113,8 @@ def to_flow(auth: Any) -> Callable[[Request], FlowGenerator] | None:
     Raises:
         InvalidRequest: It is none of them.
     """
+    if isinstance(auth, type):
+        raise InvalidRequest(f"auth: {auth.__name__} is a class; make one of it, such as BearerAuth(token)")
     if auth is None or callable(auth):
         return auth  # type: ignore[no-any-return]  # a flow is any callable that returns a generator
     if isinstance(auth, tuple | list) and len(auth) == 2:

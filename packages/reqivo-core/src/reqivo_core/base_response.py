@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reqivo_core.cookies import CookieJar
-from reqivo_core.errors import DecodeError, HTTPStatusError, StreamConsumed, excerpt
+from reqivo_core.errors import DecodeError, HTTPStatusError, InvalidRequest, StreamConsumed, excerpt
 from reqivo_core.headers import Headers, HeaderTypes, conceal
 from reqivo_core.redirects import is_redirect, next_request
 from reqivo_core.splitting import known_encoding
@@ -166,6 +166,8 @@ class BaseResponse:
         """The same response as one of this class (a flow may return one that was made for the other world)."""
         if isinstance(other, cls):
             return other
+        if not isinstance(other, BaseResponse):
+            raise InvalidRequest(f"a response hook returned {type(other).__name__}: return a response, or None")
         self = cls.__new__(cls)
         for name in BaseResponse.__slots__:
             if name != "__weakref__":
@@ -312,8 +314,8 @@ class BaseResponse:
 
     @encoding.setter
     def encoding(self, encoding: str) -> None:
-        if known_encoding(encoding) is None:
-            raise ValueError(f"encoding {encoding!r}: Python has no such text encoding")
+        if not isinstance(encoding, str) or known_encoding(encoding) is None:
+            raise InvalidRequest(f"encoding {encoding!r}: Python has no such text encoding")
         self._encoding = encoding
 
     def _charset(self) -> str | None:
@@ -346,8 +348,9 @@ class BaseResponse:
                 return self._json_decoder(content)
             return json.loads(content, **options)
         except (ValueError, RecursionError) as error:
+            told = f"not JSON: {error}; it begins {self._excerpt(content)}" if content else "empty, which is no JSON"
             raise DecodeError(
-                f"the body (of a {self.status_code}) is not JSON: {error}; it begins {self._excerpt(content)}",
+                f"the body (of a {self.status_code}) is {told}",
                 request=self.request,
                 phase="body",
             ) from error

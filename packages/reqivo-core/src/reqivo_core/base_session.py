@@ -6,18 +6,20 @@ import json
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, Unpack
 
 from reqivo_core import plugins as plugin_loading
 from reqivo_core.auth import BasicAuth, BearerAuth, to_flow
 from reqivo_core.content import UNSET, build_content
-from reqivo_core.cookies import CookieJar, encode_cookies
+from reqivo_core.cookies import CookieJar, header_of
 from reqivo_core.dialing import Dialer
 from reqivo_core.engine import Engine
+from reqivo_core.errors import InvalidRequest
 from reqivo_core.headers import Headers
 from reqivo_core.limits import Limits
 from reqivo_core.messages import Request
 from reqivo_core.options import (
+    FROM_PLUGINS,
     REQUEST_OPTIONS,
     SENDING_OPTIONS,
     SESSION_OPTIONS,
@@ -69,8 +71,7 @@ class BaseSession(ABC, Generic[ResponseT]):
 
         Raises:
             TypeError: A keyword is not known.
-            ValueError: A limit or timeout cannot be one.
-            InvalidRequest: A header, cookie or credential cannot be sent, or an option is not of its kind.
+            InvalidRequest: A header, cookie or credential cannot be sent, or an option, limit or timeout cannot be one.
             InvalidURL: ``base_url`` or a proxy's URL cannot be used.
             PluginError: A plugin given here cannot be used.
         """
@@ -157,7 +158,7 @@ class BaseSession(ABC, Generic[ResponseT]):
             proxy = to_proxy(given["proxy"], self._proxy_tls)
             return Router(route, lambda origin: proxy)
         if given.get("proxies") is not None:
-            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls).select)
+            return Router(route, ProxyMap.of(given["proxies"], self._proxy_tls, self._plugins.schemes).select)
         if self._trust_env and "proxy" not in given:
             chosen = ProxyMap.from_environment(self._proxy_tls)
             return Router(route, chosen.select if chosen else None)
@@ -237,11 +238,11 @@ class BaseSession(ABC, Generic[ResponseT]):
 
         Hooks are called in the order in which they were added; an exception of theirs reaches the caller.
         """
-        self._engine.request_hooks.append(hook)
+        self._engine.request_hooks.append(_checked_hook(hook))
 
     def add_post_response_hook(self, hook: Callable[..., Any]) -> None:
         """Call ``hook(response)`` with each final response; it returns a response, or None to keep that one."""
-        self._engine.response_hooks.append(hook)
+        self._engine.response_hooks.append(_checked_hook(hook))
 
     def websocket(self, url: str | URL, **options: Any) -> Any:
         """Make a WebSocket whose opening handshake goes through this session; it is opened by ``connect`` or ``with``.
@@ -304,6 +305,10 @@ class BaseSession(ABC, Generic[ResponseT]):
             TypeError: An option would change the request itself.
         """
         given = checked(options, self._known(SENDING_OPTIONS), "send")
+        if not isinstance(request, Request):
+            raise InvalidRequest(
+                f"send: give a Request, such as build_request(method, url) makes, not {type(request).__name__}"
+            )
         return self._with_userinfo(request, self._plan_for(given), given)
 
     def _prepare_ping(self, url: str | URL, timeout: TimeoutTypes) -> tuple[Origin, Plan]:
@@ -332,8 +337,14 @@ class BaseSession(ABC, Generic[ResponseT]):
             headers["Content-Type"] = content.content_type
         if given.get("headers") is not None:
             headers.merge(given["headers"])
+            if given.get("files") and "boundary=" not in (headers.get("content-type") or ""):
+                raise InvalidRequest(
+                    "header Content-Type: files= brings its own, with the boundary that the server needs; leave it out"
+                )
         if given.get("cookies"):
-            headers["Cookie"] = encode_cookies(given["cookies"])
+            cookies = header_of(given["cookies"], target)
+            if cookies is not None:
+                headers["Cookie"] = cookies
         if given.get("priority") is not None:
             headers["Priority"] = given["priority"]
         return self._request_class(method, target, headers=headers, content=content, extensions=given.get("extensions"))
@@ -382,6 +393,37 @@ class BaseSession(ABC, Generic[ResponseT]):
             return self._router(route, given)
         return Router(route, self._plan.router.select_proxy)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take headers and cookies as the constructor does; refuse to take an option that would change nothing.
+
+        Raises:
+            AttributeError: The session was made with this option, and works by what was said then.
+        """
+        if name == "headers":
+            value = value if isinstance(value, Headers) else Headers(value)
+        elif name == "cookies" and name in self.__dict__:
+            jar = self.cookies.copy()
+            jar.clear()
+            jar.update(value or {})
+            self._engine.use_jar(jar)
+            value = jar
+        elif name in _FIXED:
+            ways = [f"{type(self).__name__}({name}=…)"] if name != "stream" else []
+            ways += [f"get(url, {name}=…)"] if name in REQUEST_OPTIONS | FROM_PLUGINS.keys() else []
+            raise AttributeError(f"setting {name} would change nothing: write {' or '.join(ways)}")
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied.
+
+        Raises:
+            TypeError: It holds connections.
+        """
+        raise TypeError(
+            f"a {type(self).__name__} holds connections and cannot be pickled or copied: make another one, and give it "
+            "cookies=session.cookies, which can"
+        )
+
     def _make_response(self, *parts: Any) -> Any:
         response = self._response_class(*parts)
         response._default_encoding = self._default_encoding
@@ -397,4 +439,12 @@ class BaseSession(ABC, Generic[ResponseT]):
         return f"<{type(self).__name__}{base}: {self.pool!r}>"
 
 
+def _checked_hook(hook: Any) -> Any:
+    if not callable(hook):
+        raise InvalidRequest(f"hook {hook!r}: give a function")
+    return hook
+
+
+_FIXED = (SESSION_OPTIONS | FROM_PLUGINS.keys() | {"stream"}) - {"headers", "cookies", "auth", "base_url", "timeout"}
+"""Options that are attributes elsewhere, and none here: setting them would do nothing at all."""
 _ROUTING = frozenset({"verify", "cert", "proxy", "proxies", "http2"})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from reqivo_core.cookie_scope import Cookie, has_host_prefix, has_secure_prefix, is_disguised, is_ip_address
 from reqivo_core.errors import InvalidRequest, excerpt
@@ -222,6 +223,15 @@ def _check_stored(cookie: Cookie) -> None:
     check_pair("nameless", cookie.value)
     if not cookie.value or is_disguised(cookie.name, cookie.value):
         raise InvalidRequest("A cookie without a name needs a value, and one that does not pass for a name.")
+
+
+def is_standard_jar(cookies: object) -> TypeGuard[Iterable[http.cookiejar.Cookie]]:
+    """Whether it is a ``http.cookiejar.CookieJar``, such as that of ``requests``, whose cookies know where they may go.
+
+    Whoever has one has imported its module, which is slow to import.
+    """
+    module = sys.modules.get("http.cookiejar")
+    return module is not None and isinstance(cookies, module.CookieJar)
 
 
 def cookies_from_cookiejar(jar: Iterable[http.cookiejar.Cookie]) -> list[Cookie]:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reqivo_core.cookie_input import (
     check_pair,
@@ -16,6 +16,7 @@ from reqivo_core.cookie_input import (
     cookies_from_json,
     cookies_to_json,
     encode_cookies,
+    is_standard_jar,
     named_values,
     scoped,
 )
@@ -28,7 +29,7 @@ from reqivo_core.set_cookie import receive_cookie
 if TYPE_CHECKING:
     import http.cookiejar
 
-__all__ = ["Cookie", "CookieJar", "CookieLimits", "CookieURL", "encode_cookies"]
+__all__ = ["Cookie", "CookieJar", "CookieLimits", "CookieURL", "encode_cookies", "header_of"]
 
 _DEFAULT_LIMITS = CookieLimits()
 _SHOWN = 10
@@ -207,7 +208,7 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
         """Set many cookies: unbound ones from names and values, or another jar's with the scope they have there.
 
         Args:
-            other: A mapping, pairs, or a jar.
+            other: A mapping, pairs, or a jar; the standard library's and those derived from it are jars too.
             **cookies: Names and values.
 
         Raises:
@@ -218,6 +219,8 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
         if isinstance(other, CookieJar):
             created, written = other._in_both_orders()
             added, other = created + written, ()
+        elif is_standard_jar(other):
+            added, other = [replace(cookie, created=now) for cookie in cookies_from_cookiejar(other)], ()
         for name, value in {**named_values(other), **named_values(cookies)}.items():
             added.append(Cookie(name, value, created=now))
         self._add(added, now)
@@ -225,6 +228,15 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
     def copy(self) -> Self:
         """Make a jar with the same cookies, limits, clock and suffixes, which goes its own way from then on."""
         return type(self)(self, now=self._now, is_public_suffix=self.is_public_suffix, limits=self._limits)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the cookies with their scope, and the settings, which must pickle too. The octets hold credentials."""
+        return _unpickled, (type(self), self._in_both_orders(), self._now, self.is_public_suffix, self._limits)
 
     def __repr__(self) -> str:
         """Show names and domains; values are credentials."""
@@ -340,6 +352,34 @@ class CookieJar(ForkSafe, MutableMapping[str, str]):
         created = sorted(entries, key=lambda entry: (entry.cookie.created, entry.order))
         written = sorted(entries, key=lambda entry: entry.written)
         return [entry.cookie for entry in created], [entry.cookie for entry in written]
+
+
+def _unpickled(
+    kind: type[CookieJar],
+    cookies: tuple[list[Cookie], list[Cookie]],
+    now: Callable[[], float],
+    is_public_suffix: Callable[[str], bool],
+    limits: CookieLimits,
+) -> CookieJar:
+    jar = kind(now=now, is_public_suffix=is_public_suffix, limits=limits)
+    created, written = cookies
+    jar._add(created + written, now())
+    return jar
+
+
+def header_of(cookies: Any, url: CookieURL) -> str | None:
+    """Write the ``Cookie`` header of one request from what its ``cookies=`` says.
+
+    Args:
+        cookies: A mapping or pairs, all of which are sent; or a jar, whose cookies know where they may go.
+        url: Where the request goes.
+
+    Raises:
+        InvalidRequest: They are none of these, or one cannot be sent.
+    """
+    if is_standard_jar(cookies):
+        cookies = CookieJar.from_cookiejar(cookies)
+    return cookies.header_for(url) if isinstance(cookies, CookieJar) else encode_cookies(cookies)
 
 
 def _join(cookies: Iterable[Cookie], size: int) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from reqivo_core.address_cache import AddressCache
 from reqivo_core.errors import (
     CertificateError,
+    ConnectError,
     ConnectTimeout,
     PoolTimeout,
     ProxyError,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 SECURE_SCHEMES = frozenset({"https", "wss"})
 HTTP11 = "http/1.1"
 HTTP2 = "h2"
+_UNKNOWN_ISSUER = "issuer certificate", "self-signed", "self signed"
+"""What OpenSSL says where nobody who is trusted has signed: its words depend on its version."""
 
 
 class AddressCheck(Protocol):
@@ -175,7 +178,12 @@ class Dialer:
             if is_secure:
                 offers = [spec.alpn for spec in specs if spec.alpn]
                 hostname = route.tls.server_hostname or origin.host
-                stream = await self._start_tls(stream, route.tls, hostname, offers, exchange, deadline)
+                try:
+                    stream = await self._start_tls(stream, route.tls, hostname, offers, exchange, deadline)
+                except CertificateError as error:
+                    if any(reason in error.args[0] for reason in _UNKNOWN_ISSUER):
+                        error.args = (f"{error.args[0]}; verify= says whom to trust",)
+                    raise
                 spec = _chosen(specs, stream.get_info("alpn_protocol"), route, origin)
             assert spec.open is not None, "a spec without dial has open: checked when it was registered"
             return spec.open(stream, context)
@@ -237,7 +245,11 @@ class Dialer:
 
     async def _connect_proxy(self, proxy: Proxy, route: Route, exchange: Exchange, deadline: Deadline) -> NetworkStream:
         """Connect to a proxy, encrypted if its URL says so. Its TLS settings are its own, not the origin's."""
-        stream = await self._connect(proxy.url.origin, route, exchange, deadline)
+        try:
+            stream = await self._connect(proxy.url.origin, route, exchange, deadline)
+        except ConnectError as error:
+            error.args = (f"proxy {proxy.url.redacted}: {error.args[0]}",)
+            raise
         if proxy.url.scheme == "https":
             try:
                 stream = await self._start_tls(stream, proxy.tls, proxy.url.host, [HTTP11], exchange, deadline)

@@ -104,6 +104,10 @@ class Engine(Generic[R]):
         self.request_hooks: list[Callable[..., Any]] = []
         self.response_hooks: list[Callable[..., Any]] = []
 
+    def use_jar(self, jar: CookieJar) -> None:
+        """Send and store the cookies of another jar from now on."""
+        self._jar = jar
+
     async def send(self, request: Request, plan: Plan) -> R:
         """Send a request and see it through.
 

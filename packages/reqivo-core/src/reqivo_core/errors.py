@@ -275,8 +275,8 @@ class StreamReset(RemoteProtocolError):
         self.code = code
 
 
-class DecodeError(RequestError):
-    """The body does not decode by its content-coding or charset, or is not JSON."""
+class DecodeError(RequestError, ValueError):
+    """The body does not decode by its content-coding or charset, or is not JSON (also a ``ValueError``)."""
 
 
 class DecodedSizeExceeded(DecodeError):

@@ -7,6 +7,7 @@ message ever reaches a transport (RFC 9110 §5.5); what a server sent is taken a
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -43,10 +44,22 @@ def conceal(text: str, headers: Headers) -> str:
         The text, with ``***`` for each.
     """
     values = [value for name, value in headers.multi_items() if is_secret(name)]
-    parts = {part for value in values for part in [value, *_parts(value)] if len(part) > 4}
+    parts = {part for value in values for part in [value, *_parts(value), *_in_basic(value)] if len(part) > 4}
     for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, "***")
     return text
+
+
+def _in_basic(value: str) -> list[str]:
+    """What Basic authentication encodes (RFC 7617): user name and password, and the password by itself."""
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        pair = a2b_base64(token).decode("latin-1")
+    except ValueError:  # the user wrote something else
+        return []
+    return [pair, pair.partition(":")[2]]
 
 
 def checked_name(name: str | bytes) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from reqivo_core.errors import InvalidRequest
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -77,7 +77,7 @@ class Limits:
         """Refuse what cannot be a limit.
 
         Raises:
-            ValueError: A limit is no number, negative, zero where one is needed, or None where a bound is required.
+            InvalidRequest: A limit is no number, negative, zero where one is needed, or None where a bound is required.
         """
         for field in fields(self):
             value = getattr(self, field.name)
@@ -85,11 +85,11 @@ class Limits:
                 continue
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not value >= 0 or (field.name in _POSITIVE and value == 0):
-                raise ValueError(
+                raise InvalidRequest(
                     f"Limits({field.name}={value!r}): give a number of at least {field.name in _POSITIVE:d}"
                 )
         if self.max_response_fields > MAX_FIELDS:
-            raise ValueError(f"Limits(max_response_fields={self.max_response_fields}): at most {MAX_FIELDS}")
+            raise InvalidRequest(f"Limits(max_response_fields={self.max_response_fields}): at most {MAX_FIELDS}")
 
     @classmethod
     def of(cls, value: Limits | Mapping[str, Any] | None) -> Limits:
@@ -103,12 +103,14 @@ class Limits:
             The limits.
 
         Raises:
-            ValueError: A name is not known or a value cannot be a limit.
+            InvalidRequest: A name is not known or a value cannot be a limit.
         """
         if value is None:
             return DEFAULT_LIMITS
         if isinstance(value, Limits):
             return value
+        if not isinstance(value, Mapping):
+            raise InvalidRequest(f"limits={value!r}: give Limits(…), or a mapping of their names")
         known = {field.name for field in fields(cls)}
         options = {_OLD_KEYS.get(key, key): limit for key, limit in value.items()}
         for key in options:
@@ -117,7 +119,7 @@ class Limits:
 
                 near = get_close_matches(key, [*known, *_OLD_KEYS], 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"limits: {key!r} is not a limit{hint}")
+                raise InvalidRequest(f"limits: {key!r} is not a limit{hint}")
         return cls(**options)
 
 

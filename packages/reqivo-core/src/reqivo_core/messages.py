@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from reqivo_core.content import NO_CONTENT, Content
 from reqivo_core.errors import InvalidRequest, excerpt
 from reqivo_core.headers import Headers, HeaderTypes, checked_name
 from reqivo_core.urls import URL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
@@ -74,7 +72,7 @@ class Request:
         self.url = url if url.__class__ is URL else URL.parse(url)
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.content = content
-        self.extensions: dict[str, Any] = dict(extensions) if extensions else {}
+        self.extensions = _checked_extensions(extensions) if extensions else {}
 
     @property
     def body(self) -> Content:
@@ -99,6 +97,17 @@ class Request:
         """Pickle without a body that cannot travel (an open file, a generator)."""
         content = self.content if self.content.data is not None else NO_CONTENT
         return _unpickled, (type(self), self.method, str(self.url), self.headers, content)
+
+
+def _checked_extensions(extensions: Any) -> dict[str, Any]:
+    """A copy of them.
+
+    Raises:
+        InvalidRequest: They have no names.
+    """
+    if not isinstance(extensions, Mapping):
+        raise InvalidRequest(f"extensions: give a mapping of names, not {type(extensions).__name__}")
+    return dict(extensions)
 
 
 def _unpickled(cls: type[Request], method: str, url: str, headers: Headers, content: Content) -> Request:

@@ -109,6 +109,19 @@ FROM_PLUGINS = {"compress": "reqivo", "retries": "reqivo"}
 ALIASES = {"content": "body", "allow_redirects": "follow_redirects"}
 """Names of other libraries that are accepted and stay so."""
 
+_HOOKS = "hooks are added by add_pre_request_hook() and add_post_response_hook(), or by plugins="
+_TRANSPORTS = "plugins= takes transports, and flows that answer without a server"
+_ELSEWHERE = {
+    "app": _TRANSPORTS,
+    "connector": "limits=, verify=, resolve= and local_address= say what a connector does",
+    "event_hooks": _HOOKS,
+    "hooks": _HOOKS,
+    "mounts": "proxies= chooses proxies, plugins= takes transports",
+    "ssl": "verify= and cert= say it",
+    "transport": _TRANSPORTS,
+}
+"""Names of other libraries that stand for something else here."""
+
 REQUEST_OPTIONS = frozenset(RequestOptions.__annotations__) - FROM_PLUGINS.keys()
 BUILDING_OPTIONS = frozenset(
     {"params", "headers", "cookies", "body", "content", "json", "data", "files", "priority", "extensions"}
@@ -161,6 +174,8 @@ def checked(options: Mapping[str, Any], known: AbstractSet[str], where: str) -> 
 
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
+            if name in _ELSEWHERE:
+                hint = f"; {_ELSEWHERE[name]}"
             if name in FROM_PLUGINS:
                 hint = f" without a plugin that is not installed; pip install {FROM_PLUGINS[name]}"
             raise TypeError(f"{where}: there is no option {name!r}{hint}")

@@ -46,6 +46,8 @@ OWN_DISTRIBUTIONS = frozenset({"reqivo", "reqivo-core", "reqivo-http11", "reqivo
 
 _SERVED_BY = {"http": "reqivo-http11", "https": "reqivo-http11"}
 
+_HOOKS = tuple(name for name, value in vars(hookspecs).items() if name.startswith("reqivo_") and callable(value))
+
 Hook = Callable[..., Any]
 OptionFlow: TypeAlias = "Callable[[Any, Any], Flow | None]"
 
@@ -85,13 +87,17 @@ class PluginSet:
         self.trace = self._resolve("reqivo_trace", "event")
         self.session_opened = self._resolve("reqivo_session_opened", "session")
         self.session_closed = self._resolve("reqivo_session_closed", "session")
-        self._register_flows = self._resolve("reqivo_register_flows", "session", is_nesting=True)
+        self._register_flows = [
+            (impl.plugin_name, _by_position(impl.function, impl.argnames, ("session",)))
+            for impl in sorted(self._implementations("reqivo_register_flows"), key=lambda i: i.trylast - i.tryfirst)
+        ]
 
     def _add(self, name: str, plugin: Any) -> None:
         """Register one plugin with all it brings, or none of it."""
         if self._manager.is_registered(plugin):
             return
         try:
+            _check_marks(self._manager, plugin)
             self._manager.register(plugin, name)
             self._manager.check_pending()
             specs = _specs_of(plugin)
@@ -112,18 +118,40 @@ class PluginSet:
         self.websockets.update(websockets)
         self.options.update(options)
 
-    def _resolve(self, hook: str, *arguments: str, is_nesting: bool = False) -> tuple[Hook, ...]:
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+        return found
+
+    def _resolve(self, hook: str, *arguments: str) -> tuple[Hook, ...]:
         """The implementations of a hook as functions that take all its arguments by position.
 
-        Pluggy calls the one registered last first. Of what is nested, users expect the first to be the outermost.
+        Pluggy calls the one registered last first.
         """
-        found = getattr(self._manager.hook, hook).get_hookimpls()
-        ordered = sorted(found, key=lambda impl: impl.trylast - impl.tryfirst) if is_nesting else reversed(found)
+        ordered = reversed(self._implementations(hook))
         return tuple(_by_position(impl.function, impl.argnames, arguments) for impl in ordered)
 
     def flows(self, session: Any) -> tuple[Flow, ...]:
-        """The flows that plugins give to a session, outermost first: those of the first plugin around all others'."""
-        return tuple(flow for register in self._register_flows for flow in register(session))
+        """The flows that plugins give to a session, outermost first: those of the first plugin around all others'.
+
+        Raises:
+            PluginError: A plugin that was given to the session gives none. An installed one is left out.
+        """
+        found: list[Flow] = []
+        for name, register in self._register_flows:
+            try:
+                found += _checked_flows(register(session))
+            except Exception as error:
+                if name not in _registry.distributions:
+                    raise PluginError(
+                        f"plugin {name!r}: reqivo_register_flows failed: {type(error).__name__}: {error}", plugin=name
+                    ) from error
+                _warn_of(name, _registry.distributions[name], error)
+        return tuple(found)
+
+    @property
+    def schemes(self) -> set[str]:
+        """The schemes that are spoken."""
+        return {scheme for spec in self.specs for scheme in spec.schemes}
 
     def specs_for(self, scheme: str) -> list[TransportSpec]:
         """The transports that serve a URL scheme, the preferred one first.
@@ -163,6 +191,34 @@ class PluginSet:
         """The names of the hooks that a plugin implements."""
         callers = self._manager.get_hookcallers(plugin) or []
         return sorted(caller.name for caller in callers)
+
+
+def _check_marks(manager: pluggy.PluginManager, plugin: Any) -> None:
+    """Refuse hooks that would never be called, and those that would be called but not awaited.
+
+    Raises:
+        TypeError: One of them is such a hook.
+    """
+    for name in _HOOKS:
+        method = getattr(plugin, name, None)
+        if method is None:
+            continue
+        if manager.parse_hookimpl_opts(plugin, name) is None:
+            raise TypeError(f"{name} is not marked as a hook: write @hookimpl above it")
+        if inspect.iscoroutinefunction(method):
+            raise TypeError(f"{name} is async, but hooks are called and not awaited: what has to wait is a flow")
+
+
+def _checked_flows(flows: Any) -> list[Flow]:
+    """The flows that a hook gave.
+
+    Raises:
+        TypeError: They are no flows.
+    """
+    given = list(flows) if isinstance(flows, Iterable) else None
+    if given is None or not all(callable(flow) for flow in given):
+        raise TypeError(f"it gave {flows!r}: give a list of generator functions")
+    return given
 
 
 def _specs_of(plugin: Any) -> list[TransportSpec]:
@@ -265,7 +321,13 @@ def plugin_set(own: Iterable[Any] = ()) -> PluginSet:
         return loaded
     named = [(f"{type(plugin).__name__} given to the session", plugin) for plugin in extra]
     unique = [(name if n == 0 else f"{name} ({n + 1})", plugin) for n, (name, plugin) in enumerate(named)]
-    return PluginSet([*loaded.plugins, *unique])
+    plugins = PluginSet([*loaded.plugins, *unique])
+    for name, plugin in unique:
+        if not plugins.list_hooks(plugin):
+            raise PluginError(
+                f"plugin {name!r} has no hooks: give an object with methods that are marked @hookimpl", plugin=name
+            )
+    return plugins
 
 
 def installed_plugins() -> list[tuple[str, str, list[str]]]:

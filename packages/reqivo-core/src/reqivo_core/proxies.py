@@ -12,17 +12,22 @@ import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reqivo_core.auth import basic_credentials
-from reqivo_core.errors import ProxyError, RequestError, excerpt
+from reqivo_core.errors import InvalidRequest, InvalidURL, ProxyError, RequestError, excerpt
 from reqivo_core.messages import Request
 from reqivo_core.routes import Proxy
 from reqivo_core.urls import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from reqivo_core.interfaces import Exchange, NetworkStream, Transport
     from reqivo_core.tls_config import TlsConfig
     from reqivo_core.urls import Origin
+
+_USUAL = "http", "https", "ws", "wss", "all"
+_LIKE = {"ws": "http", "wss": "https"}
+"""Schemes that go where another goes, unless something is said of them."""
 
 ProxyTypes: TypeAlias = "str | URL | Proxy | None"
 
@@ -70,21 +75,32 @@ class ProxyMap:
         """The proxy for an origin; None to go there directly."""
         if not self._by_pattern or self._exceptions.covers(origin.host, origin.port):
             return None
-        scheme = {"ws": "http", "wss": "https"}.get(origin.scheme, origin.scheme)
-        for key in (f"{scheme}://{origin.host}", scheme, f"all://{origin.host}", "all"):
-            if key in self._by_pattern:
-                return self._by_pattern[key]
+        for scheme in (origin.scheme, _LIKE.get(origin.scheme, origin.scheme), "all"):
+            for key in (f"{scheme}://{origin.host}", scheme):
+                if key in self._by_pattern:
+                    return self._by_pattern[key]
         return None
 
     @classmethod
-    def of(cls, proxies: Mapping[str, ProxyTypes], tls: TlsConfig) -> ProxyMap:
+    def of(cls, proxies: Mapping[str, ProxyTypes], tls: TlsConfig, schemes: Iterable[str] = ()) -> ProxyMap:
         """Take ``proxies=`` as users write it; ``no_proxy`` in it lists exceptions.
+
+        Args:
+            proxies: Proxies by scheme or scheme and host.
+            tls: What is wanted of TLS to an ``https://`` proxy.
+            schemes: Those that are spoken here beside the usual ones.
 
         Raises:
             InvalidURL: A value is no URL of a proxy.
+            InvalidRequest: A key fits no URL, so that what should go through its proxy would not.
         """
         exceptions = NoProxy(str(proxies.get("no_proxy") or proxies.get("no") or ""))
-        chosen = {key: to_proxy(value, tls) for key, value in proxies.items() if key not in ("no_proxy", "no")}
+        known = {*_USUAL, *schemes}
+        chosen = {
+            _pattern(key, known): to_proxy(value, tls)
+            for key, value in proxies.items()
+            if key not in ("no_proxy", "no")
+        }
         return cls(chosen, exceptions)
 
     @classmethod
@@ -112,6 +128,26 @@ class ProxyMap:
                     error.args = (f"environment variable {name}: {error}",)
                     raise
         return cls(chosen, NoProxy(environ.get("no_proxy", environ.get("NO_PROXY", ""))))
+
+
+def _pattern(key: object, schemes: AbstractSet[str]) -> str:
+    """A key of ``proxies=`` as origins are looked up by.
+
+    Raises:
+        InvalidRequest: It fits none.
+    """
+    scheme, _, host = key.lower().partition("://") if isinstance(key, str) else ("", "", "")
+    if scheme not in schemes:
+        raise InvalidRequest(f"proxies: the key {key!r} fits no URL; give {', '.join(_USUAL)}, or one with ://host")
+    if not host:
+        return scheme
+    try:
+        url = URL.parse(f"unknown://{host}")
+    except InvalidURL as error:
+        raise InvalidRequest(f"proxies: the key {key!r} fits no URL: {error}") from None
+    if url.origin.port:
+        raise InvalidRequest(f"proxies: the key {key!r} has a port, but goes by scheme and host; leave it out")
+    return f"{scheme}://{url.host}"
 
 
 class NoProxy:

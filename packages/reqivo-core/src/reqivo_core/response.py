@@ -93,7 +93,7 @@ class Response(BaseResponse):
             chunk_size: Octets in each chunk but the last; None takes them as they come.
 
         Raises:
-            ValueError: ``chunk_size`` is less than 1.
+            InvalidRequest: ``chunk_size`` is no whole number of at least 1.
             StreamConsumed: It was read as a stream before.
             RequestError: Reading failed.
         """

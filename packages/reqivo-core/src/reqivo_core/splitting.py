@@ -6,7 +6,7 @@ import codecs
 import re
 from typing import Protocol, TypeVar
 
-from reqivo_core.errors import BodyTooLarge
+from reqivo_core.errors import BodyTooLarge, InvalidRequest
 
 _line_end = re.compile("\r\n|\n|\r")
 T = TypeVar("T")
@@ -47,10 +47,10 @@ class ExactChunks:
             size: Octets in a chunk.
 
         Raises:
-            ValueError: It is less than 1.
+            InvalidRequest: It is no whole number of at least 1.
         """
-        if size < 1:
-            raise ValueError(f"chunk_size={size}: give at least 1")
+        if not isinstance(size, int) or size < 1:
+            raise InvalidRequest(f"chunk_size={size!r}: give a whole number of at least 1")
         self._size = size
         self._rest = b""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import TotalTimeout
+from reqivo_core.errors import InvalidRequest, TotalTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ class Timeout:
             timeout: The default of the four phases not named.
 
         Raises:
-            ValueError: A time is negative or not a number.
+            InvalidRequest: A time is negative or not a number.
         """
         named = {"connect": connect, "read": read, "write": write, "pool": pool}
         defaults = {"connect": DEFAULT_CONNECT, "read": DEFAULT_PHASE, "write": DEFAULT_PHASE, "pool": DEFAULT_PHASE}
@@ -89,12 +89,14 @@ class Timeout:
             The policy.
 
         Raises:
-            ValueError: A time is negative or not a number.
+            InvalidRequest: A time is negative or not a number.
         """
         if isinstance(value, Timeout):
             return value
         if isinstance(value, tuple) and len(value) == 2:
             return cls(value[0], value[1])
+        if not _is_limit(value):
+            raise InvalidRequest(f"timeout={value!r}: give seconds, (connect, read), Timeout(…), or None for no limit")
         return cls(timeout=value, total=value)
 
     def __repr__(self) -> str:
@@ -106,11 +108,16 @@ class Timeout:
 
 def _checked(phase: str, seconds: Any) -> float | None:
     """Refuse what is not a number of seconds; NaN compares as false and is refused too."""
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) >= 0:
-        raise ValueError(f"timeout {phase}={seconds!r}: give seconds as a number of at least 0, or None for no limit")
-    return float(seconds)
+    if not _is_limit(seconds):
+        raise InvalidRequest(
+            f"Timeout({phase}={seconds!r}): give seconds as a number of at least 0, or None for no limit"
+        )
+    return None if seconds is None else float(seconds)
+
+
+def _is_limit(seconds: Any) -> bool:
+    """Whether it is a number of seconds, or None."""
+    return seconds is None or (isinstance(seconds, Real) and not isinstance(seconds, bool) and float(seconds) >= 0)
 
 
 class Deadline:

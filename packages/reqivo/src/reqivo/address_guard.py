@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reqivo.exceptions import AddressRefused
+from reqivo_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +68,7 @@ class AddressGuard:
             trust_proxies: See the class.
 
         Raises:
-            ValueError: One of them is neither a network nor an address.
+            InvalidRequest: One of them is neither a network nor an address.
         """
         self.deny = _networks("deny", deny)
         self.allow = _networks("allow", allow)
@@ -137,14 +138,14 @@ def _networks(name: str, values: Iterable[str]) -> tuple[Network, ...]:
     """Read networks.
 
     Raises:
-        ValueError: One of them is none.
+        InvalidRequest: One of them is none.
     """
     if isinstance(values, str):
         values = [values]
     try:
         return tuple(ip_network(value, strict=False) for value in values)
     except ValueError as error:
-        raise ValueError(f"AddressGuard({name}=…): {error}") from None
+        raise InvalidRequest(f"AddressGuard({name}=…): {error}") from None
 
 
 def _forms(ip: IPAddress) -> tuple[IPAddress, ...]:

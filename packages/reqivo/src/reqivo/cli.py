@@ -29,6 +29,9 @@ examples:
   reqivo PUT https://example.org/file -d @file.bin -i
   reqivo https://example.org/large.iso -o large.iso
   reqivo plugins
+
+exit codes:
+  0, the server answered; 1, the request failed; 2, the command was wrong; 3, with --fail: the status is 400 or more
 """
 
 
@@ -57,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     """Tell the user, beside the output."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:  # a process may be started without one
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 # reqivo plugins
@@ -92,7 +96,7 @@ def _plugins(arguments: Sequence[str]) -> int:
 def _request(arguments: Sequence[str]) -> int:
     """Send a request and show the response."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # options may stand between METHOD and URL
     if len(options.target) > 2:
         parser.error("give [METHOD] URL, and options for the rest")
 
@@ -127,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     body.add_argument("-d", "--data", dest="body", metavar="DATA", help="the body; @FILE or @- (standard input)")
     body.add_argument("-j", "--json", dest="body", metavar="JSON", action=_Json, help="the same, sent as JSON")
     parser.add_argument("-u", "--user", metavar="USER:PASSWORD", help="Basic authentication (others may see it: ps)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the body there")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the body there (-: standard output)")
     parser.add_argument("-i", "--include", action="store_true", help="show the status line and headers (on stderr)")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what happens, with -i (on stderr)")
     parser.add_argument("-f", "--fail", action="store_true", help="exit with 3 if the status is 400 or more")
@@ -147,8 +151,7 @@ class _Json(argparse.Action):
     """Remembers that the body is JSON."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: Any = None) -> None:
-        namespace.body = values
-        namespace.header.insert(0, "Content-Type: application/json")
+        namespace.body, namespace.is_json = values, True
 
 
 def _version() -> str:
@@ -173,7 +176,10 @@ def _session_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _request_options(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    found: dict[str, Any] = {"headers": [_header(line, parser) for line in options.header]}
+    headers = [_header(line, parser) for line in options.header]
+    if getattr(options, "is_json", False) and not any(name.lower() == "content-type" for name, _ in headers):
+        headers.append(("Content-Type", "application/json"))
+    found: dict[str, Any] = {"headers": headers}
     if options.body is not None:
         found["body"] = _body(options.body)
     if options.user is not None:
@@ -205,7 +211,7 @@ def _show(response: Response, options: argparse.Namespace) -> int:
     if options.include or options.verbose:
         head = f"{response.http_version} {response.status_code} {response.reason}".rstrip()
         _say("\n".join([head, *(f"{name}: {value}" for name, value in response.headers.lines), ""]))
-    if options.output is not None:
+    if options.output not in (None, "-"):
         _say(f"{response.save(options.output)} octets written to {options.output}")
     else:
         for chunk in response.iter_bytes():
@@ -217,6 +223,8 @@ def _show(response: Response, options: argparse.Namespace) -> int:
 
 
 def _out(data: bytes) -> None:
+    if sys.stdout is None:
+        raise OSError("there is no standard output to write to: -o FILE names a file")
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 

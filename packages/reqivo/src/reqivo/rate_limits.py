@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from reqivo_core import Sleep, WaitFor, hookimpl
-from reqivo_core.errors import PoolTimeout
+from reqivo_core.errors import InvalidRequest, PoolTimeout
 from reqivo_core.forks import ForkSafe
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class _PerHost(ForkSafe, Generic[T]):
             return found
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class RateLimiter(ForkSafe):
     """Lets so many requests pass in a second, and the others wait in their order (a token bucket).
 
@@ -188,11 +192,15 @@ class RateLimiter(ForkSafe):
             now: The clock, in seconds.
 
         Raises:
-            ValueError: ``rate`` is not positive, or ``burst`` is less than 1.
+            InvalidRequest: ``rate`` is not positive, or ``burst`` is less than 1.
         """
-        burst = max(1, int(rate)) if burst is None and 0 < rate < float("inf") else burst
-        if not 0 < rate < float("inf") or burst is None or burst < 1:
-            raise ValueError(f"RateLimiter({rate!r}, burst={burst!r}): give a rate above 0 and a burst of at least 1")
+        is_rate = _is_number(rate) and 0 < rate < float("inf")
+        if burst is None and is_rate:
+            burst = max(1, int(rate))
+        if not is_rate or burst is None or not _is_number(burst) or burst < 1:
+            raise InvalidRequest(
+                f"RateLimiter({rate!r}, burst={burst!r}): give a rate above 0 and a burst of at least 1"
+            )
         super().__init__()
         self._now = now
         self._buckets: _PerHost[_Bucket] = _PerHost(
@@ -240,10 +248,10 @@ class ConcurrencyLimit:
             max_wait: Seconds after which waiting fails with PoolTimeout; None for as long as the request's deadline.
 
         Raises:
-            ValueError: ``limit`` is less than 1.
+            InvalidRequest: ``limit`` is less than 1.
         """
-        if limit < 1:
-            raise ValueError(f"ConcurrencyLimit({limit!r}): give at least 1")
+        if not _is_number(limit) or limit < 1:
+            raise InvalidRequest(f"ConcurrencyLimit({limit!r}): give at least 1")
         self._limit = limit
         self._max_wait = max_wait
         self._gates: _PerHost[_Gate] = _PerHost(per_host, lambda: _Gate(limit), _Gate.is_idle)

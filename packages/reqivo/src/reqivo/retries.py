@@ -19,6 +19,7 @@ from reqivo_core.errors import (
     CertificateError,
     ConnectError,
     ConnectTimeout,
+    InvalidRequest,
     NetworkError,
     ProxyError,
     ReadTimeout,
@@ -82,7 +83,7 @@ class Retry:
         """Make a policy; see the class.
 
         Raises:
-            ValueError: A count or time is negative or no number, or ``statuses`` are no status codes.
+            InvalidRequest: A count or time is negative or no number, or ``statuses`` are no status codes.
             TypeError: ``statuses`` or ``methods`` is no collection of them.
         """
         if isinstance(methods, str):
@@ -110,7 +111,7 @@ class Retry:
                 for none.
 
         Raises:
-            ValueError: It is none of these.
+            InvalidRequest: It is none of these.
         """
         if isinstance(value, Retry):
             return value
@@ -156,7 +157,7 @@ def _checked(name: str, value: Any, *, whole: bool = False) -> Any:
     """Refuse what is no number of at least 0; NaN compares as false and is refused too."""
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
-        raise ValueError(f"retries: {name}={value!r} is not {'a whole' if whole else 'a'} number of at least 0")
+        raise InvalidRequest(f"retries: {name}={value!r} is not {'a whole' if whole else 'a'} number of at least 0")
     return value
 
 

@@ -356,6 +356,12 @@ class AsyncioStream(sockets.SocketStream, asyncio.BufferedProtocol):
         return None if self._is_closed else sockets.socket_info(self._socket, name)
 
 
+_NO_LOOP = (
+    "this session waits in asyncio, of which no event loop runs here: await it in asyncio.run(…); in trio, make the "
+    "session inside trio.run, or give it runtime=TrioRuntime() of reqivo_core.runtime.trio"
+)
+
+
 class AsyncioRuntime(Runtime):
     """Suspends the task that runs. One instance serves any number of loops."""
 
@@ -366,7 +372,10 @@ class AsyncioRuntime(Runtime):
 
     def world(self) -> Hashable:
         """See :meth:`Runtime.world`: the running loop itself, whose id cannot be given to another while it is kept."""
-        return asyncio.get_running_loop()
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(_NO_LOOP) from None
 
     def waiter(self) -> Waiter:
         """See :meth:`Runtime.waiter`."""
@@ -374,6 +383,7 @@ class AsyncioRuntime(Runtime):
 
     async def sleep(self, seconds: float) -> None:
         """See :meth:`Runtime.sleep`."""
+        self.world()  # for what it says elsewhere
         await asyncio.sleep(seconds)
 
     async def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:

@@ -1,7 +1,8 @@
-"""Running conversations in a world that is made for them: for the test kit, which has none of its own."""
+"""Worlds by name: which one is running, and, for the test kit, running conversations in one that is made for them."""
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,18 @@ def make_runtime(world: str) -> Runtime:
 
         return TrioRuntime()
     raise ValueError(f"world {world!r} is not known; there are {', '.join(WORLDS)}")
+
+
+def running_world() -> str:
+    """The asynchronous world that this is called in: ``trio`` inside ``trio.run``, ``asyncio`` anywhere else."""
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            trio.lowlevel.current_trio_token()
+        except RuntimeError:  # it is imported, but does not run
+            return "asyncio"
+        return "trio"
+    return "asyncio"
 
 
 def run_in(world: str, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
