@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from reqivo import Limits, Session
+from support.certs import Authority
 from support.fixtures import Serve
 from support.messages import response
 from support.scripted import Peer
+from support.servers import AsgiServer
 from support.strikes import Strike, Striker
 
 Work = Callable[[Session, str], Any]
@@ -106,3 +108,18 @@ def test_while_another_waits(serve: Serve) -> None:
             if striker.place is None:
                 break
     assert 20 < instant < MOST - 1
+
+
+@pytest.mark.parametrize("work", [get, post, stream, close_unread])
+def test_over_http2(h2_server: AsgiServer, authority: Authority, work: Work) -> None:
+    """The connection may be lost, whose state is half changed; nothing hangs, and the next request has another."""
+    url = h2_server.url("/")
+    with Session(http2=True, verify=str(authority.path), timeout=PATIENCE) as session:
+        for instant in range(MOST):
+            assert session.get(url).http_version == "HTTP/2"
+            striker = Striker(instant)
+            striker.during(lambda: work(session, url))
+            check_books(session, striker.place)
+            if striker.place is None:
+                break
+    assert 200 < instant < MOST - 1

@@ -340,7 +340,7 @@ class PoolState:
     def _make_slot(self, bucket: Bucket) -> bool:
         """Whether this bucket may have one more connection; evicts for it what takes nothing, or idles longest."""
         if bucket.total >= self._max_per_key or self.is_closed:
-            return not self.is_closed and self._evict_spent(bucket)
+            return not self.is_closed and bucket.may_share and self._evict_spent(bucket)
         if self.total >= self._max_total and self._idle:
             self._remove(next(iter(self._idle)), feed=False)
         return self.total < self._max_total

@@ -10,10 +10,15 @@ who wait, since pool and observers have locks of their own.
 A step that raises anything but this library's own errors was struck by a signal, or by a fault of somebody's window
 manager, and is half done: header sections may be compressed and not queued, octets counted and not kept. Nothing that
 comes over such a connection can be trusted, so it ends.
+
+A signal may even strike where the lock is let go of, which then stays taken. But steps are never nested: a thread that
+is about to begin one and has the lock was struck, and lets go of it first. Should it never come back, the others wait
+for ``PATIENCE`` and go on without it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +32,10 @@ if TYPE_CHECKING:
 
     from reqivo_core.interfaces import Trace
     from reqivo_http2.connection_state import ConnectionState
+
+
+PATIENCE = 30.0
+"""Seconds after which whoever holds the lock has not been busy but struck: steps take microseconds."""
 
 
 class Guard(ForkSafe):
@@ -48,14 +57,40 @@ class Guard(ForkSafe):
             close: Lets go of the connection, once its state cannot be trusted any more.
         """
         super().__init__()
+        self._lock = threading.RLock()  # that knows who has it
         self._state = state
         self._on_change = on_change
         self._trace = trace
         self._close = close
         self._deferred: deque[Callable[[], None]] = deque()
 
+    def _enter_child(self) -> None:
+        self._lock = threading.RLock()
+
     def __enter__(self) -> None:
+        lock = self._lock
+        if lock._is_owned():
+            self._carry_out(BaseException, None)
+        try:
+            if not lock.acquire(True, PATIENCE):
+                self._go_on_without(lock)
+        except BaseException:
+            if lock._is_owned():
+                lock.release()
+            raise
+
+    def _go_on_without(self, lost: Any) -> None:
+        """Take a new lock, the thread that has the old one being lost, and end the connection: a step is half done."""
+        if self._lock is lost:
+            self._lock = threading.RLock()
         self._lock.acquire()
+        self._tear(None)
+        self._close()
+
+    def _tear(self, error: BaseException | None) -> None:
+        """End what cannot be trusted any more. The lock is held."""
+        self._state.outgoing.clear()
+        self._state.fail(_torn(error))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -73,8 +108,7 @@ class Guard(ForkSafe):
         state = self._state
         is_torn = kind is not None and not issubclass(kind, ReqivoError)
         if is_torn:
-            state.outgoing.clear()
-            state.fail(_torn(error))
+            self._tear(error)
         woken = state.woken
         if woken:
             state.woken = []
@@ -85,9 +119,14 @@ class Guard(ForkSafe):
         after = state.after
         if after:
             state.after = []
-        self._lock.release()
-        for waiter in woken:
-            waiter.wake()
+        try:
+            self._lock.release()
+            for waiter in woken:
+                waiter.wake()
+        except BaseException:  # a signal's: nobody else would wake them
+            for waiter in woken:
+                waiter.wake()
+            raise
         if is_torn:
             self._close()
         if changed:
@@ -111,7 +150,7 @@ class Guard(ForkSafe):
         self._run_deferred()
 
     def _run_deferred(self) -> None:
-        while self._deferred and self._lock.acquire(blocking=False):
+        while self._deferred and not self._lock._is_owned() and self._lock.acquire(blocking=False):
             try:
                 while self._deferred:
                     self._deferred.popleft()()
@@ -124,5 +163,6 @@ class Guard(ForkSafe):
 
 def _torn(error: BaseException | None) -> Failure:
     """Why a connection is over in whose state a step is half done."""
-    what = f"{type(error).__name__} was raised in the middle of work on this connection, which had to be closed"
+    struck = "an exception" if error is None else type(error).__name__
+    what = f"{struck} was raised in the middle of work on this connection, which had to be closed"
     return Failure(ReadError, what, is_cut=True)

@@ -101,9 +101,9 @@ class Reading:
                 else:
                     await self._lead(left, due, deadline)
         except BaseException:
+            if leads:
+                self._is_led = False
             with self._guard:
-                if leads:
-                    self._is_led = False
                 if waiter is not None:
                     self._forget(waiter, waiters)
                 self._call_next()
@@ -182,11 +182,12 @@ class Reading:
 
     def look(self) -> None:
         """Take in what has arrived, without waiting, unless somebody reads already."""
-        with self._guard:
-            if self._is_led or self._state.failure is not None:
-                return
-            self._is_led = True
+        leads = False
         try:
+            with self._guard:
+                if self._is_led or self._state.failure is not None:
+                    return
+                self._is_led = leads = True
             for _ in range(LOOKS):
                 if self._state.failure is not None or not self._stream.is_readable():
                     break
@@ -201,10 +202,11 @@ class Reading:
             self._break(interrupted(error))
             raise
         finally:
-            with self._guard:
-                self._is_led = False
-                self._state.tick(self._runtime.now())
-                self._call_next()
+            if leads:
+                self._is_led = False  # first of all, without the lock: a signal may strike where that is taken
+                with self._guard:
+                    self._state.tick(self._runtime.now())
+                    self._call_next()
         if self._state.outgoing.has_control:
             self._writing.flush_now()
         if self._state.failure is not None:

@@ -75,6 +75,7 @@ class Writing:
                         data = outgoing.take_control() if only_control else outgoing.take()
                     if not data:
                         self._leave()
+                        holds = False
                         return
                 await self._stream.write(data, seconds)
                 data = b""
