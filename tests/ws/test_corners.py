@@ -42,39 +42,7 @@ from support.servers import AsgiServer, WebSocketsServer
 from support.sockets import connected
 from support.world import World
 from ws.scripts import ws_url
-
-
-class FakeStream(NetworkStream):
-    """A stream that gives what it was given, and lets writes fail or seem to block."""
-
-    def __init__(self, *incoming: bytes) -> None:
-        self.incoming = list(incoming)
-        self.written: list[bytes] = []
-        self.takes = True
-        self.breaks = False
-        self.is_closed = False
-
-    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        if self.incoming:
-            return self.incoming.pop(0)
-        raise ReadTimeout("nothing")
-
-    async def write(self, data: Any, timeout: float | None) -> None:
-        if self.breaks:
-            raise WriteError("broken")
-        self.written.append(bytes(data))
-
-    async def start_tls(self, *arguments: Any) -> NetworkStream:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def is_readable(self) -> bool:
-        return bool(self.incoming)
-
-    def is_writable(self) -> bool:
-        return self.takes
+from ws.streams import FakeStream, Suspending
 
 
 class Clock(BlockingRuntime):
@@ -395,15 +363,11 @@ class Ignoring:
         pass
 
 
-def opcodes(stream: FakeStream) -> list[int]:
-    return [data[0] & 0x0F for data in stream.written]
-
-
 def test_a_ping_that_comes_while_pongs_are_written_is_answered_too() -> None:
     stream = Reacting(lambda: writer.owe_pong(b"1"), lambda: writer.owe_pong(b"2"))
     writer = writer_on(stream)
     run(writer.message(b"x", True))
-    assert opcodes(stream) == [TEXT, PONG, PONG]
+    assert stream.opcodes == [TEXT, PONG, PONG]
     assert not writer.owes_pong
 
 
@@ -419,7 +383,7 @@ def test_nothing_follows_a_close_frame() -> None:
     assert run(writer.close_frame(1000, "", 1)) is False
     with pytest.raises(WriterClosed):
         run(writer.message(b"x", True))
-    assert opcodes(stream) == [CLOSE]
+    assert stream.opcodes == [CLOSE]
 
 
 def test_a_write_may_break_when_nobody_is_left_to_be_told() -> None:
@@ -453,24 +417,6 @@ def test_a_farewell_that_was_interrupted_is_said_by_the_next() -> None:
     asyncio.run(main())
 
 
-class Suspending(FakeStream):
-    """A stream in asyncio whose octets come, and leave, when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.comes: asyncio.Queue[bytes] = asyncio.Queue()
-        self.may_leave = asyncio.Event()
-        self.is_leaving = asyncio.Event()
-
-    async def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        return await self.comes.get()
-
-    async def write(self, data: Any, timeout: float | None) -> None:
-        self.is_leaving.set()
-        await self.may_leave.wait()
-        await super().write(data, timeout)
-
-
 def test_a_message_waits_for_whoever_is_writing() -> None:
     async def main() -> None:
         stream = Suspending()
@@ -482,7 +428,7 @@ def test_a_message_waits_for_whoever_is_writing() -> None:
             await asyncio.sleep(0)
         stream.may_leave.set()
         await asyncio.gather(first, second)
-        assert opcodes(stream) == [TEXT, BINARY]
+        assert stream.opcodes == [TEXT, BINARY]
 
     asyncio.run(main())
 
@@ -503,6 +449,6 @@ def test_what_comes_after_a_message_was_given_up_is_not_told() -> None:
         assert caught.value.code == 1011
         stream.may_leave.set()
         await giving_up
-        assert opcodes(stream) == [CLOSE]
+        assert stream.opcodes == [CLOSE]
 
     asyncio.run(main())

@@ -16,6 +16,7 @@ from reqivo_ws.batons import Baton
 from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, parse_close
 from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
+from reqivo_ws.followers import Followers
 from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
 from reqivo_ws.messages import Assembler, Inbox
 from reqivo_ws.verdicts import closed_error, received_error, too_late
@@ -24,7 +25,7 @@ from reqivo_ws.writing import Writer, WriterClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reqivo_core.interfaces import NetworkStream, Runtime, Waiter
+    from reqivo_core.interfaces import NetworkStream, Runtime
     from reqivo_ws.codec import Codec, Piece
     from reqivo_ws.deflate import Agreement
     from reqivo_ws.messages import Data, Fragment
@@ -79,7 +80,7 @@ class Connection:
         self._inbox = Inbox(settings.max_queue, settings.max_message_size)
         self._receiving = Baton(runtime)
         self._reading = Baton(runtime)
-        self._followers: list[Waiter] = []
+        self._followers = Followers(runtime)
         self.opened = self._read_at = runtime.now()
         self._has_keepalive = settings.ping_interval is not None
         self._keepalive = KeepAlive(settings.ping_interval, settings.ping_timeout, self.opened)
@@ -137,8 +138,8 @@ class Connection:
             return taken
         finally:
             self._receiving.give_back()
-            if self._followers:
-                self._wake_followers()
+            if self._followers.waiters:
+                self._followers.wake()
 
     def _has_passed(self, until: float | None) -> bool:
         return until is not None and self.now() >= until
@@ -164,24 +165,21 @@ class Connection:
                 raise
             finally:
                 self._reading.give_back()
-                if self._followers:
-                    self._wake_followers()
-        await self._follow(until, lambda: self._inbox.has_fragment or not self._reading.is_held)
-        return take()
+                if self._followers.waiters:
+                    self._followers.wake()
+        return await self._follow(until, take)
 
-    async def _follow(self, until: float | None, is_over: Callable[[], bool]) -> None:
-        """Wait for news."""
-        waiter = self._runtime.waiter()
-        self._followers.append(waiter)
-        try:
-            if self._ending is None and not is_over():
-                await waiter.wait(None if until is None else max(0.0, until - self.now()))
-        finally:
-            self._followers.remove(waiter)
+    async def _follow(self, until: float | None, take: Callable[[], Any]) -> Any:
+        """Wait for news from whoever reads; what is wanted, if it is there."""
+        taken: Any = None
 
-    def _wake_followers(self) -> None:
-        for waiter in tuple(self._followers):
-            waiter.wake()
+        def is_needless() -> bool:
+            nonlocal taken
+            taken = take()
+            return taken is not None or self._ending is not None or not self._reading.is_held
+
+        await self._followers.wait(until, is_needless)
+        return take() if taken is None else taken
 
     async def _lead(self, until: float | None, take: Callable[[], Any], is_receiver: bool) -> Any:
         """Read for all; see ``_progress``. What the peer does wrong becomes the ending."""
@@ -204,8 +202,8 @@ class Connection:
                 await self._flush()
             if (taken := take()) is not None:
                 return taken
-            if self._followers:
-                self._wake_followers()
+            if self._followers.waiters:
+                self._followers.wake()
             if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
                 return None
         return take()
@@ -326,7 +324,7 @@ class Connection:
                 raise
             finally:
                 self._reading.give_back()
-                self._wake_followers()
+                self._followers.wake()
         if not self.is_open:
             raise self._verdict_on_sending(None)
 
@@ -397,7 +395,7 @@ class Connection:
             hint = "; messages are waiting before it: receive them" if self._inbox.is_full else ""
             raise too_late("no pong", timeout, hint)
         if self._inbox.is_full:
-            await self._follow(until, lambda: not self._inbox.is_full)
+            await self._followers.wait(until, lambda: self._ending is not None or not self._inbox.is_full)
         else:
             await self._progress(until, lambda: ping.latency, False)
 
@@ -444,7 +442,7 @@ class Connection:
         try:
             self._stream.close()
         finally:
-            self._wake_followers()
+            self._followers.wake()
 
     def _lost(self, error: BaseException | None) -> None:
         """The connection broke, or ended without a close frame."""
