@@ -359,7 +359,7 @@ def writer_on(stream: NetworkStream, is_lost: Any = None) -> Writer:
 
 
 class Ignoring:
-    def lost(self, error: BaseException) -> None:
+    async def lost(self, error: BaseException) -> None:
         pass
 
 

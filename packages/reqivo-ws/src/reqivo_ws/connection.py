@@ -11,27 +11,26 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException
+from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException, WriteError
 from reqivo_ws.batons import Baton
-from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, parse_close
-from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
+from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation
+from reqivo_ws.codec import PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
 from reqivo_ws.followers import Followers
+from reqivo_ws.intake import READ_SIZE, Intake
 from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
-from reqivo_ws.messages import Assembler, Inbox
-from reqivo_ws.verdicts import closed_error, received_error, too_late
+from reqivo_ws.verdicts import cause_of, closed_error, received_error, too_late
 from reqivo_ws.writing import Writer, WriterClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reqivo_core.interfaces import NetworkStream, Runtime
-    from reqivo_ws.codec import Codec, Piece
+    from reqivo_ws.codec import Codec
     from reqivo_ws.deflate import Agreement
     from reqivo_ws.messages import Data, Fragment
     from reqivo_ws.settings import Settings
 
-READ_SIZE = 64 * 1024
 LARGE_READ = 1024 * 1024
 LINGER = 0.5
 """Seconds that the server is given to end the connection after the closing handshake, which is its part to do."""
@@ -55,8 +54,6 @@ class Connection:
 
     Attributes:
         now: The runtime's clock.
-        latency: Seconds of the last round trip that was measured; None before the first.
-        received: Messages and fragments so far.
         opened: When it was opened, on the runtime's clock.
     """
 
@@ -75,21 +72,18 @@ class Connection:
         self._codec = load_codec()(deflate is not None) if codec is None else codec  # type: ignore[call-arg]  # engines take it
         inflater = None if deflate is None else Inflater(deflate)
         deflater = None if deflate is None else Deflater(deflate)
-        self._assembler = Assembler(self._codec, settings.max_message_size, inflater)
-        self._writer = Writer(stream, runtime, self._codec, deflater, settings.write_timeout, self._lost)
-        self._inbox = Inbox(settings.max_queue, settings.max_message_size)
+        self._writer = Writer(stream, runtime, self._codec, deflater, settings.write_timeout, self._broke)
+        self._pings = Pings()
+        self._intake = Intake(self._codec, settings, inflater, self._writer, self._pings, runtime.now)
+        self._inbox = self._intake.inbox
         self._receiving = Baton(runtime)
         self._reading = Baton(runtime)
         self._followers = Followers(runtime)
         self.opened = self._read_at = runtime.now()
         self._has_keepalive = settings.ping_interval is not None
         self._keepalive = KeepAlive(settings.ping_interval, settings.ping_timeout, self.opened)
-        self._pings = Pings()
-        self._verdict: Ending | None = None
         self._sent_close: tuple[int, str] = (NORMAL, "")
         self._ending: Ending | None = None
-        self.latency: float | None = None
-        self.received = 0
 
     @property
     def ending(self) -> Ending | None:
@@ -97,9 +91,19 @@ class Connection:
         return self._ending
 
     @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip that was measured; None before the first."""
+        return self._intake.latency
+
+    @property
+    def received(self) -> int:
+        """Messages and fragments so far."""
+        return self._intake.received
+
+    @property
     def is_open(self) -> bool:
         """Whether messages may be sent."""
-        return self._ending is None and not self._writer.is_closed and self._verdict is None
+        return self._ending is None and not self._writer.is_closed and self._intake.verdict is None
 
     # Receiving.
 
@@ -131,6 +135,8 @@ class Connection:
             taken = take()
             while taken is None:
                 if self._ending is not None:
+                    if (taken := await self._salvage(take)) is not None:
+                        break
                     raise received_error(self._ending, self._settings.max_message_size)
                 taken = await self._progress(until, take)
                 if taken is None and self._ending is None and self._has_passed(until):
@@ -140,6 +146,15 @@ class Connection:
             self._receiving.give_back()
             if self._followers.waiters:
                 self._followers.wake()
+
+    async def _salvage(self, take: Callable[[], Any]) -> Any:
+        """What had come before the connection broke, and was not looked at yet."""
+        await self._reading.take()  # whoever read leaves
+        try:
+            return self._intake.salvage(take)
+        finally:
+            self._ending = self._intake.verdict or self._ending
+            self._reading.give_back()
 
     def _has_passed(self, until: float | None) -> bool:
         return until is not None and self.now() >= until
@@ -186,7 +201,7 @@ class Connection:
         has_tried = False
         while self._ending is None:
             try:
-                if not self._digest():
+                if not self._intake.digest():
                     if self._writer.owes_pong:
                         await self._flush()
                     if has_tried and self._has_passed(until):
@@ -196,8 +211,8 @@ class Connection:
                     continue
             except Violation as violation:
                 await self._fail(violation.code, violation.why)
-            if self._verdict is not None and self._ending is None:
-                await self._conclude(self._verdict)
+            if self._intake.verdict is not None and self._ending is None:
+                await self._conclude(self._intake.verdict)
             if self._writer.owes_pong:
                 await self._flush()
             if (taken := take()) is not None:
@@ -241,40 +256,7 @@ class Connection:
     async def _flush(self) -> None:
         """Answer pings; if that breaks the connection, it has been told to ``_lost``."""
         with suppress(ReqivoError):
-            await self._writer.flush()
-
-    def _digest(self) -> bool:
-        """Look at what has come, up to something that somebody may wait for; False if all of it was looked at.
-
-        Raises:
-            Violation: The peer did wrong.
-        """
-        if self._verdict is not None:
-            return True
-        while (piece := self._codec.next_piece()) is not None:
-            if piece.opcode >= CLOSE:
-                if self._take_control(piece):
-                    return True
-            elif (fragment := self._assembler.add(piece)) is not None:
-                # What comes after our close frame is drained; what there is room for may still be asked for.
-                if not (self._writer.is_closed and self._inbox.is_full):
-                    self._inbox.put(fragment)
-                    self.received += 1
-                    return True
-        return False
-
-    def _take_control(self, piece: Piece) -> bool:
-        """Take a control frame; whether somebody may wait for it."""
-        if piece.opcode == PING:
-            self._writer.owe_pong(piece.data)
-            return False
-        if piece.opcode == CLOSE:
-            self._verdict = Ending(*parse_close(piece.data))
-            return True
-        latency = self._pings.acknowledge(piece.data, self.now())
-        if latency is not None:
-            self.latency = latency
-        return latency is not None
+            await self._writer.flush(self._broke_leading)
 
     async def _keep_alive(self, now: float, until: float | None) -> float | None:
         """Do what is due; give the instant at which to look again, or to give up."""
@@ -291,7 +273,7 @@ class Connection:
         payload = self._pings.new_payload()
         self._pings.add(payload, Ping(now))
         with suppress(ReqivoError):
-            if await self._writer.try_control(PING, payload):
+            if await self._writer.try_control(PING, payload, self._broke_leading):
                 self._keepalive.pinged(self.now())
                 return
         self._pings.forget(payload)
@@ -303,7 +285,7 @@ class Connection:
         """Whether something may be sent without a look before."""
         return (
             self._ending is None
-            and self._verdict is None
+            and self._intake.verdict is None
             and not self._writer.is_closed
             and self.now() - self._read_at <= GLANCE
         )
@@ -338,7 +320,7 @@ class Connection:
         try:
             await self._writer.message(payload, is_text)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     async def begin_fragments(self) -> None:
         """Wait until no other message is being sent; ``end_fragments`` must follow."""
@@ -349,7 +331,7 @@ class Connection:
         try:
             await self._writer.fragment(payload, is_text, is_first, is_final)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     def end_fragments(self) -> None:
         """Let other messages go out."""
@@ -407,7 +389,7 @@ class Connection:
         try:
             await self._writer.control(opcode, payload)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     # Ending.
 
@@ -419,7 +401,7 @@ class Connection:
         timeout = self._settings.close_timeout
         until = None if timeout is None else self.now() + timeout
         try:
-            if self._ending is None and self._verdict is None and not self._writer.is_closed:
+            if self._ending is None and self._intake.verdict is None and not self._writer.is_closed:
                 self._sent_close = (code, reason)
                 await self._writer.close_frame(code, reason, timeout)
             while self._ending is None and not self._has_passed(until):
@@ -437,7 +419,7 @@ class Connection:
     def _end(self, ending: Ending) -> None:
         """It is over: as was decided, if something was, else as given."""
         if self._ending is None:
-            self._ending = self._verdict or ending
+            self._ending = self._intake.verdict or ending
         self._writer.is_closed = True
         try:
             self._stream.close()
@@ -451,18 +433,37 @@ class Connection:
             story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
         self._end(Ending(ABNORMAL, "", cause=error, story=story))
 
+    async def _broke(self, error: BaseException) -> None:
+        """A write failed: nothing can follow what may be half a frame. What has come before is kept."""
+        self._writer.is_closed = True
+        if isinstance(error, WriteError) and self._reading.try_take():
+            try:
+                await self._intake.drain(self._stream)
+            finally:
+                self._reading.give_back()
+        self._lost(error)
+
+    async def _broke_leading(self, error: BaseException) -> None:
+        """Do the same where whoever reads was writing."""
+        self._writer.is_closed = True
+        if isinstance(error, WriteError):
+            await self._intake.drain(self._stream)
+        self._lost(error)
+
     def _struck(self, error: BaseException) -> None:
         """End it if a signal struck whoever read: what was read may be lost, and the meaning of all that follows."""
         if not isinstance(error, (ReqivoError, *self._runtime.cancelled)):
             # A wait that was cancelled, on the other hand, has taken nothing.
             what = f"{type(error).__name__} was raised in the thread that was reading"
-            self._end(Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed"))
+            ending = Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed")
+            self._intake.verdict = self._intake.verdict or ending
+            self._end(ending)
 
     async def _fail(self, code: int, why: str, linger: float = LINGER) -> None:
         """Fail the connection (RFC 6455 §7.1.7)."""
-        if self._verdict is None:
-            self._verdict = Ending(code, why, is_ours=True)
-        await self._conclude(self._verdict, linger)
+        if self._intake.verdict is None:
+            self._intake.verdict = Ending(code, why, is_ours=True)
+        await self._conclude(self._intake.verdict, linger)
 
     async def _conclude(self, verdict: Ending, linger: float = LINGER) -> None:
         """Send the close frame, answering or telling why, unless it was sent before; then let go."""
@@ -488,10 +489,5 @@ class Connection:
             return error
         if self._ending is not None:
             return closed_error(self._ending)
-        code, reason = self._sent_close if self._verdict is None else self._verdict[:2]
+        code, reason = self._sent_close if self._intake.verdict is None else self._intake.verdict[:2]
         return closed_error(Ending(code, reason, story="the closing handshake has begun: nothing can be sent any more"))
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """What to show behind a verdict: the network's error, not our own signal; nothing behind itself."""
-    return None if isinstance(error, WriterClosed | TimeoutException) else error

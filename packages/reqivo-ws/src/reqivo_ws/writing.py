@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakMethod
 
 from reqivo_core.errors import ReqivoError
@@ -12,12 +12,13 @@ from reqivo_ws.closing import build_close
 from reqivo_ws.codec import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Awaitable, Callable
 
     from reqivo_core.interfaces import NetworkStream, Runtime
     from reqivo_ws.codec import Codec
     from reqivo_ws.deflate import Deflater
+
+    OnBroken: TypeAlias = Callable[[BaseException], Awaitable[None]]
 
 SLICE = 1024 * 1024
 """Octets handed to the network at once: the time-out of a write is for so many, not for a message of any length."""
@@ -40,7 +41,8 @@ class Writer:
         codec: Makes frames.
         deflater: Compresses, if that was agreed upon.
         timeout: Seconds that the peer may take to make room; None for ever.
-        on_broken: A method, called with what a write raised: half a frame may have gone out, so the connection is lost.
+        on_broken: A method, called with what a write raised, and awaited: half a frame may have gone out, so the
+            connection is lost.
 
     Attributes:
         is_closed: Whether the close frame was sent, or is about to be.
@@ -53,7 +55,7 @@ class Writer:
         codec: Codec,
         deflater: Deflater | None,
         timeout: float | None,
-        on_broken: Callable[[BaseException], Any],
+        on_broken: OnBroken,
     ) -> None:
         self._stream = stream
         self._codec = codec
@@ -116,8 +118,13 @@ class Writer:
         await self._frames.take()
         await self._frame(opcode, payload)
 
-    async def try_control(self, opcode: int, payload: bytes) -> bool:
+    async def try_control(self, opcode: int, payload: bytes, on_broken: OnBroken | None = None) -> bool:
         """Send a ping unless somebody is writing, or the peer takes nothing; tell whether it went out.
+
+        Args:
+            opcode: What kind.
+            payload: What it carries.
+            on_broken: To be called instead of the writer's own, if the write fails.
 
         Raises:
             RequestError: Writing failed; the connection is lost.
@@ -127,7 +134,7 @@ class Writer:
         try:
             if self.is_closed:
                 return False
-            await self._put(self._codec.encode(opcode, payload))
+            await self._put(self._codec.encode(opcode, payload), on_broken=on_broken)
             return True
         finally:
             self._frames.give_back()
@@ -163,15 +170,18 @@ class Writer:
         """Whether a ping was not answered yet."""
         return bool(self._pongs)
 
-    async def flush(self) -> None:
+    async def flush(self, on_broken: OnBroken | None = None) -> None:
         """Send the pongs that are owed. If somebody is writing, that one will do it; if the peer takes nothing, nobody.
+
+        Args:
+            on_broken: To be called instead of the writer's own, if the write fails.
 
         Raises:
             RequestError: Writing failed; the connection is lost.
         """
         while self._pongs and self._stream.is_writable() and self._frames.try_take():
             try:
-                await self._put_pongs()
+                await self._put_pongs(on_broken)
             finally:
                 self._frames.give_back()
 
@@ -200,15 +210,15 @@ class Writer:
             return payload, False
         return deflater.deflate(payload, is_final), opcode != CONTINUATION
 
-    async def _put_pongs(self) -> None:
+    async def _put_pongs(self, on_broken: OnBroken | None = None) -> None:
         """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
         frames: list[bytes] = []
         while self._pongs:
             frames += self._codec.encode(PONG, self._pongs.popleft())
         if not self.is_closed:
-            await self._put([b"".join(frames)])
+            await self._put([b"".join(frames)], on_broken=on_broken)
 
-    async def _put(self, parts: list[bytes], timeout: float | None = None) -> None:
+    async def _put(self, parts: list[bytes], timeout: float | None = None, on_broken: OnBroken | None = None) -> None:
         """Write octets; the baton is held."""
         seconds = self._timeout if timeout is None else timeout
         try:
@@ -218,8 +228,8 @@ class Writer:
                 else:
                     await self._put_slices(memoryview(part), seconds)
         except BaseException as error:
-            if (tell := self._on_broken()) is not None:
-                tell(error)
+            if (tell := on_broken or self._on_broken()) is not None:
+                await tell(error)
             raise
 
     async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:
