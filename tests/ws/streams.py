@@ -1,4 +1,4 @@
-"""Streams of the tests' own, for what no server could be made to do at the right moment."""
+"""Streams, and a clock, of the tests' own, for what no server could be made to do at the right moment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from reqivo_core import NetworkStream
 from reqivo_core.errors import ReadTimeout, WriteError
+from reqivo_core.runtime.blocking import BlockingRuntime
 
 
 class FakeStream(NetworkStream):
@@ -63,3 +64,12 @@ class Suspending(FakeStream):
         self.is_leaving.set()
         await self.may_leave.wait()
         await super().write(data, timeout)
+
+
+class Clock(BlockingRuntime):
+    """The blocking world, by a clock of the test's."""
+
+    time = 0.0
+
+    def now(self) -> float:
+        return self.time

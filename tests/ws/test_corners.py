@@ -26,7 +26,6 @@ from reqivo_core.errors import (
 )
 from reqivo_core.interfaces import Waiter
 from reqivo_core.runtime.asyncio import AsyncioRuntime
-from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws import AsyncWebSocket, Deflate, WebSocket
 from reqivo_ws.codec import BINARY, CLOSE, PONG, TEXT, FrameCodec
@@ -42,16 +41,7 @@ from support.servers import AsgiServer, WebSocketsServer
 from support.sockets import connected
 from support.world import World
 from ws.scripts import ws_url
-from ws.streams import FakeStream, Suspending
-
-
-class Clock(BlockingRuntime):
-    """The blocking world, by a clock of the test's."""
-
-    time = 0.0
-
-    def now(self) -> float:
-        return self.time
+from ws.streams import Clock, FakeStream, Suspending
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, ReadError
+from reqivo_core.errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidRequest,
+    ReadError,
+    ReadTimeout,
+)
 from reqivo_core.interfaces import Waiter
 from reqivo_core.runtime.asyncio import AsyncioRuntime
 from reqivo_core.runtime.blocking import BlockingRuntime
 from reqivo_core.runtime.driving import run_blocking
+from reqivo_ws import Deflate
+from reqivo_ws.codec import FrameCodec
 from reqivo_ws.connection import Connection
+from reqivo_ws.keepalive import MAX_OUTSTANDING
 from reqivo_ws.settings import Settings
-from support.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, frame, text
-from ws.streams import FakeStream, Suspending
+from support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, frame, text
+from ws.streams import Clock, FakeStream, Suspending
 
 
 class Patient(AsyncioRuntime):
@@ -38,11 +48,15 @@ def opened(settings: Settings | None = None) -> tuple[Connection, Suspending]:
     return Connection(stream, Patient(), None, settings or Settings()), stream
 
 
+def play(scene: Coroutine[Any, Any, None]) -> None:
+    """Run a scene to its end, unless somebody in it waits for what never comes."""
+    asyncio.run(asyncio.wait_for(scene, 10))
+
+
 async def until(condition: Callable[[], Any]) -> None:
     """Let the others go on until something is so."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - nothing signals it
-            await asyncio.sleep(0)
+    while not condition():  # noqa: ASYNC110 - nothing signals it
+        await asyncio.sleep(0)
 
 
 class TestHalfAMessageHasCome:
@@ -60,7 +74,7 @@ class TestHalfAMessageHasCome:
             assert await pinging >= 0
             assert await receiving == "one"
 
-        asyncio.run(main())
+        play(main())
 
     def test_a_receiver_waits_for_the_rest_that_a_ping_reads(self) -> None:
         async def main() -> None:
@@ -75,7 +89,7 @@ class TestHalfAMessageHasCome:
             assert await receiving == "one"
             assert await pinging >= 0
 
-        asyncio.run(main())
+        play(main())
 
     def test_closing_waits_for_the_answer(self) -> None:
         async def main() -> None:
@@ -91,7 +105,7 @@ class TestHalfAMessageHasCome:
             with pytest.raises(ConnectionClosedOK):
                 await receiving
 
-        asyncio.run(main())
+        play(main())
 
 
 class Breaking(FakeStream):
@@ -162,3 +176,205 @@ class TestAWriteBreaks:
         stream = Breaking(frame(PING, b"?") + text("one") + frame(TEXT, b"\xff") + text("never"))
         connection = Connection(stream, BlockingRuntime(), None, Settings())
         assert received(connection) == ["one"]
+
+
+class TestAfterOurCloseFrame:
+    """What the server still sends is kept as far as there is room, whole messages only."""
+
+    def test_no_message_has_a_hole(self) -> None:
+        async def main() -> None:
+            connection, stream = opened(Settings(max_queue=2))
+            closing = asyncio.create_task(connection.close())
+            await until(lambda: stream.opcodes == [CLOSE])
+            stream.comes.put_nowait(text("one") + text("two") + frame(TEXT, b"begin", fin=False))
+            await until(lambda: connection.received == 2 and stream.comes.empty())
+            assert await connection.receive() == "one"
+            stream.comes.put_nowait(frame(CONTINUATION, b"end") + text("three") + close_frame())
+            stream.comes.put_nowait(b"")
+            await closing
+            assert await connection.receive() == "two"
+            with pytest.raises(ConnectionClosedOK):
+                await connection.receive()
+
+        play(main())
+
+    def test_a_message_given_up_then_leaves_the_handshake_alone(self) -> None:
+        async def main() -> None:
+            connection, stream = opened()
+            await connection.begin_fragments()
+            await connection.send_fragment(b"half", True, True, False)
+            closing = asyncio.create_task(connection.close(1000, "enough"))
+            await until(lambda: stream.opcodes == [TEXT, CLOSE])
+            with pytest.raises(ConnectionClosed):
+                await connection.send_fragment(b"more", True, False, False)
+            await connection.give_up_fragments()
+            connection.end_fragments()
+            stream.comes.put_nowait(close_frame(1000))
+            stream.comes.put_nowait(b"")
+            await closing
+            assert connection.ending is not None
+            assert connection.ending.code == 1000
+
+        play(main())
+
+    def test_who_waits_for_the_end_of_anothers_fragments_is_told(self) -> None:
+        async def main() -> None:
+            connection, stream = opened()
+            await connection.begin_fragments()
+            sending = asyncio.create_task(connection.send(b"whole", False))
+            beginning = asyncio.create_task(connection.begin_fragments())
+            await until(lambda: len(connection._writer._messages._queue) == 2)
+            connection.abort()
+            for waiting in (sending, beginning):
+                with pytest.raises(ConnectionClosedError, match="given up"):
+                    await waiting
+            assert stream.opcodes == []
+
+        play(main())
+
+
+class TestPingsOfOurs:
+    def test_the_time_runs_while_somebody_else_is_writing(self) -> None:
+        async def main() -> None:
+            connection, stream = opened()
+            stream.may_leave.clear()
+            sending = asyncio.create_task(connection.send(b"long", False))
+            await stream.is_leaving.wait()
+            with pytest.raises(ReadTimeout, match="no pong"):
+                await connection.ping(None, 0.01)
+            stream.may_leave.set()
+            await sending
+            assert stream.opcodes == [BINARY]
+
+        play(main())
+
+    def test_the_round_trip_begins_when_the_ping_is_written(self) -> None:
+        clock = Clock()
+
+        class Slow(FakeStream):
+            async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+                clock.time += 1.0
+                return frame(PONG, b"?")
+
+        connection = Connection(Slow(), clock, None, Settings())
+
+        def handed_over() -> Waiter:
+            clock.time += 100.0  # until the other one has written
+            connection._writer._frames.give_back()
+            return BlockingRuntime.waiter(clock)
+
+        assert connection._writer._frames.try_take()
+        clock.waiter = handed_over  # type: ignore[method-assign]  # for once
+        assert run_blocking(connection.ping(b"?", None)) == 1.0 == connection.latency
+
+    def test_the_same_octets_cannot_be_under_way_twice(self) -> None:
+        async def main() -> None:
+            connection, stream = opened()
+            pinging = asyncio.create_task(connection.ping(b"?", 10))
+            await until(lambda: stream.opcodes == [PING])
+            with pytest.raises(InvalidRequest, match="under way"):
+                await connection.ping(b"?", 10)
+            stream.comes.put_nowait(frame(PONG, b"?"))
+            assert await pinging >= 0
+            stream.comes.put_nowait(frame(PONG, b"?"))
+            assert await connection.ping(b"?", 10) >= 0
+
+        play(main())
+
+    def test_any_number_may_be_waited_for(self) -> None:
+        async def main() -> None:
+            connection, stream = opened()
+            count = MAX_OUTSTANDING + 2
+            pinging = [asyncio.create_task(connection.ping(b"%d" % number, 10)) for number in range(count)]
+            await until(lambda: len(stream.written) == count)
+            stream.comes.put_nowait(frame(PONG, b"0"))
+            await pinging[0]
+            stream.comes.put_nowait(frame(PONG, b"%d" % (count - 1)))
+            await asyncio.gather(*pinging)
+
+        play(main())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_message_that_was_compressed_and_not_sent_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Those after it would refer to what the server has never seen."""
+    agreement = Deflate(threshold=0).accept([])
+    connection = Connection(FakeStream(), BlockingRuntime(), agreement, Settings())
+    run_blocking(connection.send(b"one", False))
+
+    def struck(*arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(FrameCodec, "encode", struck)
+    with pytest.raises(error):
+        run_blocking(connection.send(b"two", False))
+    monkeypatch.undo()
+    with pytest.raises(ConnectionClosedError, match=error.__name__):
+        run_blocking(connection.send(b"three", False))
+
+
+def test_what_could_not_be_encoded_does_no_harm_without_compression(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = FakeStream()
+    connection = Connection(stream, BlockingRuntime(), None, Settings())
+
+    def struck(*arguments: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(FrameCodec, "encode", struck)
+    with pytest.raises(MemoryError):
+        run_blocking(connection.send(b"two", False))
+    monkeypatch.undo()
+    run_blocking(connection.send(b"three", False))
+    assert stream.opcodes == [BINARY]
+
+
+def test_the_close_frame_has_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for whoever is writing takes some of it."""
+    clock, given = Clock(), []
+
+    class Recording(FakeStream):
+        async def write(self, data: Any, timeout: float | None) -> None:
+            given.append(timeout)
+
+    connection = Connection(Recording(close_frame()), clock, None, Settings(close_timeout=10))
+    frames = connection._writer._frames
+
+    def handed_over() -> Waiter:
+        clock.time += 7.0
+        frames.give_back()
+        return BlockingRuntime.waiter(clock)
+
+    assert frames.try_take()
+    monkeypatch.setattr(clock, "waiter", handed_over, raising=False)
+    run_blocking(connection.close())
+    assert given == [3.0]
+
+
+def test_silence_is_not_death_where_octets_came_at_the_last_moment() -> None:
+    """Some loops ring their timers before they look at their sockets; a process may have slept."""
+    clock = Clock()
+
+    class Late(FakeStream):
+        """What came while it waited is not looked at once time is up."""
+
+        async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+            if clock.time == 20.0:  # the ping was written; its pong comes as time is up
+                clock.time = 40.0
+                self.incoming.append(frame(PONG, self.written[0][6:]) + text("alive"))
+                raise ReadTimeout("nothing")
+            return await super().read(max_bytes, timeout)
+
+    stream = Late()
+    connection = Connection(stream, clock, None, Settings())
+    clock.time = 20.0
+    assert run_blocking(connection.receive()) == "alive"
+    assert PING in stream.opcodes
+
+
+def test_a_limit_of_nothing_leaves_empty_messages_and_pongs() -> None:
+    stream = FakeStream(frame(TEXT, b""), frame(PONG, b"?"))
+    connection = Connection(stream, Clock(), None, Settings(max_message_size=0))
+    assert run_blocking(connection.ping(b"?", 1)) == 0
+    assert run_blocking(connection.receive()) == ""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException, WriteError
+from reqivo_core.errors import InvalidRequest, ReadTimeout, ReqivoError, TimeoutException, WriteError
 from reqivo_ws.batons import Baton
-from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation
+from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, ending_by
 from reqivo_ws.codec import PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
 from reqivo_ws.followers import Followers
@@ -261,7 +261,7 @@ class Connection:
     async def _keep_alive(self, now: float, until: float | None) -> float | None:
         """Do what is due; give the instant at which to look again, or to give up."""
         verdict = self._keepalive.verdict(now)
-        if verdict is Verdict.DEAD:
+        if verdict is Verdict.DEAD and not self._stream.is_readable():  # something came as time was up
             why = f"keepalive ping timeout: nothing came for {self._settings.ping_timeout:g} s after a ping"
             await self._fail(INTERNAL_ERROR, why, linger=0.0)
         elif verdict is Verdict.PING:
@@ -271,7 +271,7 @@ class Connection:
 
     async def _send_keepalive(self, now: float) -> None:
         payload = self._pings.new_payload()
-        self._pings.add(payload, Ping(now))
+        self._pings.add_unawaited(payload, Ping(now))
         with suppress(ReqivoError):
             if await self._writer.try_control(PING, payload, self._broke_leading):
                 self._keepalive.pinged(self.now())
@@ -323,8 +323,11 @@ class Connection:
             raise self._verdict_on_sending(error) from cause_of(error)
 
     async def begin_fragments(self) -> None:
-        """Wait until no other message is being sent; ``end_fragments`` must follow."""
-        await self._writer.begin_fragments()
+        """Wait until no other message is being sent; ``end_fragments`` must follow. Raises as ``send`` does."""
+        try:
+            await self._writer.begin_fragments()
+        except WriterClosed as error:
+            raise self._verdict_on_sending(error) from None
 
     async def send_fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
         """Send a fragment; raises as ``send`` does."""
@@ -338,14 +341,15 @@ class Connection:
         self._writer.end_fragments()
 
     async def give_up_fragments(self) -> None:
-        """Fail the connection: a message was begun that will not be ended."""
-        await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
+        """Fail the connection, unless it is being closed: a message was begun that will not be ended."""
+        if not self._writer.is_closed:
+            await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
 
     async def ping(self, payload: bytes | None, timeout: float | None) -> float:
         """Send a ping and wait for its pong.
 
         Args:
-            payload: At most 125 octets, not those of a ping under way; None for some that are new.
+            payload: At most 125 octets; None for some that are new.
             timeout: Seconds to wait; None for ever.
 
         Returns:
@@ -354,14 +358,18 @@ class Connection:
         Raises:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is over.
+            InvalidRequest: A ping with these octets is under way.
         """
+        if payload is not None and payload in self._pings:
+            raise InvalidRequest("a ping with these octets is under way, and could not be told from this one")
         now = self.now()
         until = None if timeout is None else now + timeout
         key = self._pings.new_payload() if payload is None else payload
         ping = Ping(now)
         self._pings.add(key, ping)
         try:
-            await self._send_control(PING, key)
+            if not await self._send_control(PING, key, timeout, lambda: ping.begin(self.now())):
+                raise too_late("no pong", timeout, "; another message was being sent all the time")
             self._keepalive.pinged(self.now())
             self._keepalive.pause(self.now())
             while ping.latency is None:
@@ -385,9 +393,11 @@ class Connection:
         """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 §5.5.3)."""
         await self._send_control(PONG, payload)
 
-    async def _send_control(self, opcode: int, payload: bytes) -> None:
+    async def _send_control(
+        self, opcode: int, payload: bytes, timeout: float | None = None, on_turn: Callable[[], None] | None = None
+    ) -> bool:
         try:
-            await self._writer.control(opcode, payload)
+            return await self._writer.control(opcode, payload, timeout, on_turn)
         except (WriterClosed, ReqivoError) as error:
             raise self._verdict_on_sending(error) from cause_of(error)
 
@@ -420,7 +430,7 @@ class Connection:
         """It is over: as was decided, if something was, else as given."""
         if self._ending is None:
             self._ending = self._intake.verdict or ending
-        self._writer.is_closed = True
+        self._writer.shut()
         try:
             self._stream.close()
         finally:
@@ -428,14 +438,11 @@ class Connection:
 
     def _lost(self, error: BaseException | None) -> None:
         """The connection broke, or ended without a close frame."""
-        story = "the server ended the connection without a close frame"
-        if error is not None:
-            story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
-        self._end(Ending(ABNORMAL, "", cause=error, story=story))
+        self._end(ending_by(error))
 
     async def _broke(self, error: BaseException) -> None:
         """A write failed: nothing can follow what may be half a frame. What has come before is kept."""
-        self._writer.is_closed = True
+        self._writer.shut()
         if isinstance(error, WriteError) and self._reading.try_take():
             try:
                 await self._intake.drain(self._stream)
@@ -445,7 +452,7 @@ class Connection:
 
     async def _broke_leading(self, error: BaseException) -> None:
         """Do the same where whoever reads was writing."""
-        self._writer.is_closed = True
+        self._writer.shut()
         if isinstance(error, WriteError):
             await self._intake.drain(self._stream)
         self._lost(error)
@@ -455,9 +462,8 @@ class Connection:
         if not isinstance(error, (ReqivoError, *self._runtime.cancelled)):
             # A wait that was cancelled, on the other hand, has taken nothing.
             what = f"{type(error).__name__} was raised in the thread that was reading"
-            ending = Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed")
-            self._intake.verdict = self._intake.verdict or ending
-            self._end(ending)
+            self._end(Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed"))
+            self._intake.verdict = self._ending
 
     async def _fail(self, code: int, why: str, linger: float = LINGER) -> None:
         """Fail the connection (RFC 6455 §7.1.7)."""

@@ -59,6 +59,7 @@ class Intake:
         self.verdict: Ending | None = None
         self.latency: float | None = None
         self.received = 0
+        self._is_over = False
 
     def digest(self) -> bool:
         """Look at what has come, up to something that somebody may wait for; False if all of it was looked at.
@@ -73,8 +74,9 @@ class Intake:
                 if self._take_control(piece):
                     return True
             elif (fragment := self._assembler.add(piece)) is not None:
-                # What comes after our close frame is drained; what there is room for may still be asked for.
-                if not (self._writer.is_closed and self.inbox.is_full):
+                # After our close frame what there is room for may still be asked for; nothing follows a gap.
+                self._is_over = self._is_over or (self._writer.is_closed and self.inbox.is_full)
+                if not self._is_over:
                     self.inbox.put(fragment)
                     self.received += 1
                     return True

@@ -226,7 +226,7 @@ class Inbox:
         """Whether whoever reads for another reason than to take something out should stop."""
         if self._put - self._taken >= self._max_messages:
             return True
-        return self._max_size is not None and self._put_size - self._taken_size >= self._max_size
+        return self._max_size is not None and self._put_size - self._taken_size >= max(self._max_size, 1)
 
     @property
     def has_message(self) -> bool:

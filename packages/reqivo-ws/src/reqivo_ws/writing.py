@@ -64,6 +64,7 @@ class Writer:
         # Weak, for the same reason for which nothing else here points back: a connection that is dropped unclosed goes
         # at once, its stream before the socket, and not in the order of some garbage collection.
         self._on_broken = WeakMethod(on_broken)
+        self._now = runtime.now
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
         self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
@@ -82,7 +83,7 @@ class Writer:
                 await self._frame(TEXT if is_text else BINARY, payload, True, True)
                 return
             self._frames.give_back()
-        await self._messages.take()
+        await self.begin_fragments()
         try:
             await self._frames.take()
             await self._frame(TEXT if is_text else BINARY, payload, True, True)
@@ -90,8 +91,13 @@ class Writer:
             self._messages.give_back()
 
     async def begin_fragments(self) -> None:
-        """Wait until no other message is being sent; ``end_fragments`` must follow."""
-        await self._messages.take()
+        """Wait until no other message is being sent; ``end_fragments`` must follow.
+
+        Raises:
+            WriterClosed: It was too late.
+        """
+        if not await self._messages.take():
+            raise WriterClosed
 
     async def fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
         """Send one frame of a message; pings and pongs may go between it and the next.
@@ -108,15 +114,30 @@ class Writer:
         """Let other messages go out."""
         self._messages.give_back()
 
-    async def control(self, opcode: int, payload: bytes) -> None:
+    async def control(
+        self, opcode: int, payload: bytes, timeout: float | None = None, on_turn: Callable[[], None] | None = None
+    ) -> bool:
         """Send a ping or pong.
+
+        Args:
+            opcode: Which.
+            payload: What it carries.
+            timeout: Seconds to wait for somebody else who is writing; None for as long as that takes.
+            on_turn: Called when it is about to be written.
+
+        Returns:
+            Whether it was sent.
 
         Raises:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
-        await self._frames.take()
+        if not await self._frames.take(timeout):
+            return False
+        if on_turn is not None:
+            on_turn()
         await self._frame(opcode, payload)
+        return True
 
     async def try_control(self, opcode: int, payload: bytes, on_broken: OnBroken | None = None) -> bool:
         """Send a ping unless somebody is writing, or the peer takes nothing; tell whether it went out.
@@ -149,16 +170,23 @@ class Writer:
         """
         if self.is_closed:
             return False
-        self.is_closed = True
+        until = None if timeout is None else self._now() + timeout
+        self.shut()
         if not await self._frames.take(timeout):
             return False
         try:
-            await self._put(self._codec.encode(CLOSE, build_close(code, reason)), timeout)
+            left = None if until is None else max(0.0, until - self._now())
+            await self._put(self._codec.encode(CLOSE, build_close(code, reason)), left)
             return True
         except ReqivoError:
             return False
         finally:
             self._frames.give_back()
+
+    def shut(self) -> None:
+        """Let nothing be sent any more, and whoever waits to send something go."""
+        self.is_closed = True
+        self._messages.dismiss()
 
     def owe_pong(self, payload: bytes) -> None:
         """Answer a ping as soon as may be. In a flood only the latest ones are answered (RFC 6455 §5.5.3)."""
@@ -191,9 +219,14 @@ class Writer:
             if self.is_closed:
                 raise WriterClosed
             is_compressed = False
-            if self._deflater is not None and opcode < CLOSE:
-                payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
-            parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            try:
+                if self._deflater is not None and opcode < CLOSE:
+                    payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
+                parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            except BaseException as error:
+                if self._deflater is not None:  # what it has compressed, later messages would refer to
+                    await self._tell(error)
+                raise
             await self._put(parts)
             if self._pongs:
                 await self._put_pongs()
@@ -228,9 +261,12 @@ class Writer:
                 else:
                     await self._put_slices(memoryview(part), seconds)
         except BaseException as error:
-            if (tell := on_broken or self._on_broken()) is not None:
-                await tell(error)
+            await self._tell(error, on_broken)
             raise
+
+    async def _tell(self, error: BaseException, on_broken: OnBroken | None = None) -> None:
+        if (tell := on_broken or self._on_broken()) is not None:
+            await tell(error)
 
     async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:
         while rest:
