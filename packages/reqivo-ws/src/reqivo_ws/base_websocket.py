@@ -25,7 +25,7 @@ from reqivo_ws.settings import Settings
 from reqivo_ws.verdicts import closed_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from reqivo_core.auth import AuthTypes
     from reqivo_core.base_response import BaseResponse
@@ -334,7 +334,7 @@ class BaseWebSocket:
                 return None
             fragment: Fragment
             if connection is None:
-                fragment, connection = await self._receive_from(timeout, Connection.receive_fragment)
+                fragment, connection = await self._receive_from(timeout, _first_fragment)
             else:
                 fragment = await connection.receive_fragment(timeout)
             data, is_over = fragment
@@ -350,6 +350,10 @@ class BaseWebSocket:
     def _shown_url(self) -> str:
         """The URL without credentials."""
         return getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
+
+
+def _first_fragment(connection: Connection, timeout: float | None) -> Coroutine[Any, Any, Fragment]:
+    return connection.receive_fragment(timeout, is_first=True)
 
 
 def _sending(given: Mapping[str, Any]) -> dict[str, Any]:

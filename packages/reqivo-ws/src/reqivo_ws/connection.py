@@ -118,13 +118,16 @@ class Connection:
         message: Data = await self._receive(self._inbox.take_message, timeout)
         return message
 
-    async def receive_fragment(self, timeout: float | None = None) -> Fragment:
+    async def receive_fragment(self, timeout: float | None = None, is_first: bool = False) -> Fragment:
         """Wait for a fragment of a message, or the whole where it was sent whole; raises as ``receive`` does.
 
         Returns:
-            What it holds, and whether the message ends with it.
+            What it holds, and whether the message ends with it. Where it is to be the first, others are skipped.
         """
-        fragment: Fragment = await self._receive(self._inbox.take_fragment, timeout)
+        inbox = self._inbox
+        fragment: Fragment = await self._receive(
+            inbox.take_first_fragment if is_first else inbox.take_fragment, timeout
+        )
         return fragment
 
     async def _receive(self, take: Callable[[], Any], timeout: float | None) -> Any:
@@ -173,15 +176,7 @@ class Connection:
             What is wanted, if it is there.
         """
         if self._reading.try_take():
-            try:
-                return await self._lead(until, take, is_receiver)
-            except BaseException as error:
-                self._struck(error)
-                raise
-            finally:
-                self._reading.give_back()
-                if self._followers.waiters:
-                    self._followers.wake()
+            return await self._lead(until, take, is_receiver)
         return await self._follow(until, take)
 
     async def _follow(self, until: float | None, take: Callable[[], Any]) -> Any:
@@ -197,31 +192,39 @@ class Connection:
         return take() if taken is None else taken
 
     async def _lead(self, until: float | None, take: Callable[[], Any], is_receiver: bool) -> Any:
-        """Read for all; see ``_progress``. What the peer does wrong becomes the ending."""
-        has_tried = False
-        while self._ending is None:
-            try:
-                if not self._intake.digest():
-                    if self._writer.owes_pong:
-                        await self._flush()
-                    if has_tried and self._has_passed(until):
-                        return None
-                    has_tried = True
-                    await self._read(until)
-                    continue
-            except Violation as violation:
-                await self._fail(violation.code, violation.why)
-            if self._intake.verdict is not None and self._ending is None:
-                await self._conclude(self._intake.verdict)
-            if self._writer.owes_pong:
-                await self._flush()
-            if (taken := take()) is not None:
-                return taken
+        """Read for all, holding the baton; see ``_progress``. What the peer does wrong becomes the ending."""
+        try:
+            has_tried = False
+            while self._ending is None:
+                try:
+                    if not self._intake.digest():
+                        if self._writer.owes_pong:
+                            await self._flush()
+                        if has_tried and self._has_passed(until):
+                            return None
+                        has_tried = True
+                        await self._read(until)
+                        continue
+                except Violation as violation:
+                    await self._fail(violation.code, violation.why)
+                if self._intake.verdict is not None and self._ending is None:
+                    await self._conclude(self._intake.verdict)
+                if self._writer.owes_pong:
+                    await self._flush()
+                if (taken := take()) is not None:
+                    return taken
+                if self._followers.waiters:
+                    self._followers.wake()
+                if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
+                    return None
+            return take()
+        except BaseException as error:
+            self._struck(error)
+            raise
+        finally:
+            self._reading.give_back()
             if self._followers.waiters:
                 self._followers.wake()
-            if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
-                return None
-        return take()
 
     async def _read(self, until: float | None) -> None:
         """Wait for octets, as long as the caller, the keep-alive and a pong that is owed allow."""
@@ -299,14 +302,7 @@ class Connection:
             ConnectionClosed: It is over; nothing was sent.
         """
         if self._stream.is_readable() and not self._inbox.is_full and self._reading.try_take():
-            try:
-                await self._lead(self.now(), lambda: True, False)
-            except BaseException as error:
-                self._struck(error)
-                raise
-            finally:
-                self._reading.give_back()
-                self._followers.wake()
+            await self._lead(self.now(), lambda: True, False)
         if not self.is_open:
             raise self._verdict_on_sending(None)
 
@@ -442,13 +438,13 @@ class Connection:
 
     async def _broke(self, error: BaseException) -> None:
         """A write failed: nothing can follow what may be half a frame. What has come before is kept."""
-        self._writer.shut()
-        if isinstance(error, WriteError) and self._reading.try_take():
-            try:
-                await self._intake.drain(self._stream)
-            finally:
-                self._reading.give_back()
-        self._lost(error)
+        if not self._reading.try_take():
+            self._lost(error)
+            return
+        try:
+            await self._broke_leading(error)
+        finally:
+            self._reading.give_back()
 
     async def _broke_leading(self, error: BaseException) -> None:
         """Do the same where whoever reads was writing."""

@@ -255,6 +255,13 @@ class Inbox:
         self._is_amid = not fragment[1]
         return fragment
 
+    def take_first_fragment(self) -> Fragment | None:
+        """Do the same with a message's first fragment: the rest of one that was left amid is skipped."""
+        while self._is_amid:
+            if self.take_fragment() is None:
+                return None
+        return self.take_fragment()
+
     def take_message(self) -> Any:
         """Take the first complete message; None if there is none. The rest of one that was left amid is skipped."""
         while self._put > self._taken:

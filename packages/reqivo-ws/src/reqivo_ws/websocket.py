@@ -10,7 +10,7 @@ from reqivo_core.session import Session
 from reqivo_ws.base_websocket import BaseWebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from reqivo_ws.base_websocket import Octets
@@ -83,9 +83,7 @@ class WebSocket(BaseWebSocket):
         Args:
             timeout: Seconds for each.
         """
-        next_fragment = self._fragment_source(timeout)
-        while (data := run_blocking(next_fragment())) is not None:
-            yield data
+        return _Fragments(self._fragment_source(timeout))
 
     def __iter__(self) -> Iterator[str | bytes]:
         return self
@@ -144,3 +142,19 @@ class WebSocket(BaseWebSocket):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Fragments:
+    """An iterator over the fragments of one message; no generator, which could not go on after a time-out."""
+
+    def __init__(self, next_fragment: Callable[[], Any]) -> None:
+        self._next_fragment = next_fragment
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str | bytes:
+        data: str | bytes | None = run_blocking(self._next_fragment())
+        if data is None:
+            raise StopIteration
+        return data
