@@ -177,6 +177,48 @@ def test_send_waits_for_a_new_connection_and_sends_once(world: World, serve: Ser
     assert got == [b"once"]
 
 
+def test_send_waits_while_the_server_takes_its_leave(world: World, serve: Serve) -> None:
+    """Another is amid the closing handshake, which the server began: that is no other than a moment later."""
+
+    def first(peer: Peer) -> None:
+        accept(peer, close_frame(1012))
+        expect_close(peer)
+        is_leaving.set()
+        peer.expect_close()
+
+    def second(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("got " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    def send(ws: Any) -> Any:
+        if world.name == "blocking":
+            assert is_leaving.wait(PATIENCE)
+            return ws.send("once")
+
+        async def later() -> None:
+            assert await asyncio.to_thread(is_leaving.wait, PATIENCE)
+            await ws.send("once")
+
+        return later()
+
+    is_leaving = threading.Event()
+    with connected(world, ws_url(serve([first, second])), **QUICK) as ws:
+        assert ws.together(lambda w: w.recv(), send) == ["got once", None]
+
+
+def test_w24_iteration_does_not_end_as_if_all_were_well_when_the_attempts_are_used_up(
+    world: World, serve: Serve
+) -> None:
+    server = serve([losing("one", 1001), refusing(503)])
+    with connected(world, ws_url(server), max_reconnect_attempts=1, **QUICK) as ws:
+        with pytest.raises(ConnectionClosedError, match="going away") as caught:
+            ws.messages()
+        assert caught.value.code == 1001
+        with pytest.raises(ConnectionClosedError, match="going away"):
+            ws.recv()
+
+
 def test_w23_what_a_lost_connection_had_brought_is_received_first(world: World, serve: Serve) -> None:
     def first(peer: Peer) -> None:
         accept(peer)

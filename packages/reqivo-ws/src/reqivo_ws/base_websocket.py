@@ -254,8 +254,10 @@ class BaseWebSocket:
 
     async def _recover(self, connection: Connection, error: ConnectionClosed, until: float | None = None) -> None:
         """Connect again after an error, or raise it."""
-        ending = connection.ending
-        if not self._is_reconnecting or self._is_closed or ending is None or not is_transient(ending.code):
+        if not self._is_reconnecting or self._is_closed:
+            raise error
+        ending = await connection.await_end(until)  # another may be amid the closing handshake
+        if self._is_closed or ending is None or not is_transient(ending.code):
             raise error
         await self._reconnector.reconnect(self, connection, error, until)
 

@@ -286,12 +286,8 @@ class Connection:
 
     def is_ready(self) -> bool:
         """Whether something may be sent without a look before."""
-        return (
-            self._ending is None
-            and self._intake.verdict is None
-            and not self._writer.is_closed
-            and self.now() - self._read_at <= GLANCE
-        )
+        is_over = self._ending or self._intake.verdict or self._writer.is_closed
+        return not is_over and self.now() - self._read_at <= GLANCE
 
     async def look(self) -> None:
         """Look, before something is sent, at what has come.
@@ -410,13 +406,18 @@ class Connection:
             if self._ending is None and self._intake.verdict is None and not self._writer.is_closed:
                 self._sent_close = (code, reason)
                 await self._writer.close_frame(code, reason, timeout)
-            while self._ending is None and not self._has_passed(until):
-                await self._progress(until, lambda: self._ending, False)
+            await self.await_end(until)
         except BaseException:
             self.abort()
             raise
         if self._ending is None:
             self._end(Ending(ABNORMAL, "", story=f"the server did not answer the close frame within {timeout:g} s"))
+
+    async def await_end(self, until: float | None = None) -> Ending | None:
+        """Wait for the end, which has begun; how it ended, if it has by an instant."""
+        while self._ending is None and not self._has_passed(until):
+            await self._progress(until, lambda: self._ending, False)
+        return self._ending
 
     def abort(self) -> None:
         """Let go of the connection at once; never waits, from any thread."""
