@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import trio
 
 from reqivo_core.errors import (
     ConnectionClosed,
@@ -378,3 +379,49 @@ def test_a_limit_of_nothing_leaves_empty_messages_and_pongs() -> None:
     connection = Connection(stream, Clock(), None, Settings(max_message_size=0))
     assert run_blocking(connection.ping(b"?", 1)) == 0
     assert run_blocking(connection.receive()) == ""
+
+
+class TestCancelledInTrio:
+    """A write in a scope that was cancelled writes nothing: that is no reason to give the connection up."""
+
+    @pytest.mark.parametrize("what", ["receive", "send", "ping", "keepalive"])
+    def test_nothing_was_written_so_nothing_is_lost(self, what: str) -> None:
+        trio_world = pytest.importorskip("reqivo_core.runtime.trio")
+
+        class Checking(FakeStream):
+            """A stream that behaves as those of trio do."""
+
+            async def write(self, data: Any, timeout: float | None) -> None:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                await super().write(data, timeout)
+
+        async def main() -> None:
+            is_due = what == "keepalive"
+            stream = Checking(text("one") + (b"" if is_due else frame(PING, b"?")) + text("two"))
+            interval = 0.001 if is_due else None
+            connection = Connection(stream, trio_world.TrioRuntime(), None, Settings(ping_interval=interval))
+            actions: dict[str, Any] = {
+                "receive": connection.receive,
+                "keepalive": connection.receive,
+                "send": lambda: connection.send(b"x", False),
+                "ping": lambda: connection.ping(None, 1),
+            }
+            assert await connection.receive() == "one"
+            if is_due:
+                assert await connection.receive() == "two"
+                await trio.sleep(0.002)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await actions[what]()
+            assert stream.written == []
+            if is_due:
+                with pytest.raises(ReadTimeout):
+                    await connection.receive(0)
+                assert stream.opcodes == [PING]
+            else:
+                assert await connection.receive() == "two"
+                await connection.send(b"x", False)
+                assert sorted(stream.opcodes) == [BINARY, PONG]
+            assert connection.is_open
+
+        trio.run(main)

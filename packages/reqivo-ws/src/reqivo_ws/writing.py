@@ -65,6 +65,8 @@ class Writer:
         # at once, its stream before the socket, and not in the order of some garbage collection.
         self._on_broken = WeakMethod(on_broken)
         self._now = runtime.now
+        # A write that is cancelled before it begins counts as one that was cut: so that is found out before.
+        self._check_cancelled = runtime.check_cancelled
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
         self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
@@ -155,6 +157,8 @@ class Writer:
         try:
             if self.is_closed:
                 return False
+            if self._check_cancelled is not None:
+                await self._check_cancelled()
             await self._put(self._codec.encode(opcode, payload), on_broken=on_broken)
             return True
         finally:
@@ -218,6 +222,8 @@ class Writer:
         try:
             if self.is_closed:
                 raise WriterClosed
+            if self._check_cancelled is not None:
+                await self._check_cancelled()
             is_compressed = False
             try:
                 if self._deflater is not None and opcode < CLOSE:
@@ -245,6 +251,8 @@ class Writer:
 
     async def _put_pongs(self, on_broken: OnBroken | None = None) -> None:
         """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
+        if self._check_cancelled is not None:
+            await self._check_cancelled()
         frames: list[bytes] = []
         while self._pongs:
             frames += self._codec.encode(PONG, self._pongs.popleft())
