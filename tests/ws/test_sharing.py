@@ -425,3 +425,36 @@ class TestCancelledInTrio:
             assert connection.is_open
 
         trio.run(main)
+
+
+def test_a_server_that_takes_not_even_a_ping_is_noticed() -> None:
+    """What was sent fills all buffers on the way; nobody is writing any more whose time-out would tell."""
+    clock = Clock()
+
+    class Silent(FakeStream):
+        async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+            assert timeout is not None, "nobody would ever notice"
+            assert clock.time < 60, "nobody has noticed"
+            clock.time += max(timeout, 0.01)
+            raise ReadTimeout("nothing")
+
+    stream = Silent()
+    stream.takes = False
+    connection = Connection(stream, clock, None, Settings(close_timeout=0))
+    with pytest.raises(ConnectionClosedError, match="keepalive") as caught:
+        run_blocking(connection.receive())
+    assert caught.value.code == 1011
+    assert 40.0 <= clock.time < 41.0
+
+
+def test_while_somebody_is_writing_its_time_out_tells() -> None:
+    clock = Clock()
+
+    class Silent(FakeStream):
+        async def read(self, max_bytes: int, timeout: float | None) -> bytes:
+            clock.time += 1.0
+            return text("at last") if clock.time >= 60 else await super().read(max_bytes, timeout)
+
+    connection = Connection(Silent(), clock, None, Settings())
+    assert connection._writer._frames.try_take()
+    assert run_blocking(connection.receive()) == "at last"

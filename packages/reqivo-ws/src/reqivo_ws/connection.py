@@ -281,6 +281,8 @@ class Connection:
                 return
         self._pings.forget(payload)
         self._keepalive.postpone(now, RETRY)
+        if not self._writer.is_writing:  # else it is for the time-out of that
+            self._keepalive.starved(now)
 
     # Sending.
 

@@ -71,6 +71,11 @@ class KeepAlive:
         if self._interval is not None:
             self._pinged = now + seconds - self._interval
 
+    def starved(self, now: float) -> None:
+        """The peer takes not even a ping: its silence counts as if it had."""
+        if self.awaiting is None:
+            self.awaiting = now
+
     @property
     def due(self) -> float | None:
         """The instant at which to look again; None for never."""

@@ -198,6 +198,11 @@ class Writer:
             self._pongs.append(payload)
 
     @property
+    def is_writing(self) -> bool:
+        """Whether somebody is writing, who finds out if the peer takes nothing."""
+        return self._frames.is_held
+
+    @property
     def owes_pong(self) -> bool:
         """Whether a ping was not answered yet."""
         return bool(self._pongs)
