@@ -1,4 +1,4 @@
-"""Streams and a clock that do as a test of one connection says, without a network."""
+"""Streams, and a clock, of the tests' own, for what no server could be made to do at the right moment."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import asyncio
 from typing import Any
 
 from reqivo_core import NetworkStream
-from reqivo_core.errors import (
-    ReadTimeout,
-    WriteError,
-)
+from reqivo_core.errors import ReadTimeout, WriteError
 from reqivo_core.runtime.blocking import BlockingRuntime
 
 
@@ -22,6 +19,11 @@ class FakeStream(NetworkStream):
         self.takes = True
         self.breaks = False
         self.is_closed = False
+
+    @property
+    def opcodes(self) -> list[int]:
+        """Of the frames that were written."""
+        return [data[0] & 0x0F for data in self.written]
 
     async def read(self, max_bytes: int, timeout: float | None) -> bytes:
         if self.incoming:
@@ -71,7 +73,3 @@ class Clock(BlockingRuntime):
 
     def now(self) -> float:
         return self.time
-
-
-def opcodes(stream: FakeStream) -> list[int]:
-    return [data[0] & 0x0F for data in stream.written]

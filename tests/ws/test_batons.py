@@ -204,3 +204,18 @@ def test_a_baton_meant_for_somebody_who_leaves_is_put_down() -> None:
         assert waiting.result(10) is False
     assert not baton.is_held
     assert baton.try_take()
+
+
+def test_who_waits_for_a_dismissed_one_goes_without_and_so_does_who_comes_later() -> None:
+    async def main() -> None:
+        baton = Baton(AsyncioRuntime())
+        assert baton.try_take()
+        waiting = asyncio.create_task(baton.take())
+        await asyncio.sleep(0)
+        baton.dismiss()
+        assert await asyncio.wait_for(waiting, 10) is False
+        assert await baton.take() is False
+        baton.give_back()
+        assert await baton.take() is True  # nobody has to wait for it
+
+    asyncio.run(main())

@@ -20,7 +20,7 @@ from reqivo_ws.codec import CLOSE
 from reqivo_ws.connection import Connection
 from reqivo_ws.settings import Settings
 from support.frames import PING, close_frame, frame, text
-from ws.streams import Clock, FakeStream, Suspending, opcodes
+from ws.streams import Clock, FakeStream, Suspending
 
 
 def test_pongs_and_pings_wait_while_the_peer_takes_nothing() -> None:
@@ -145,6 +145,6 @@ def test_what_comes_after_a_message_was_given_up_is_not_told() -> None:
         assert caught.value.code == 1011
         stream.may_leave.set()
         await giving_up
-        assert opcodes(stream) == [CLOSE]
+        assert stream.opcodes == [CLOSE]
 
     asyncio.run(main())

@@ -212,8 +212,7 @@ def test_fragments_are_sent_and_received_one_by_one(world: World, serve: Serve) 
         ws.send([])
         assert ws.fragments() == ["a", "", "ü"]
         assert ws.fragments(5) == ["whole"]
-        first = ws.ws.recv_fragments()
-        assert world.run(first.__anext__() if world.name == "async" else next(first)) == "c"
+        assert _first_of(world, ws.ws.recv_fragments()) == "c"
         assert ws.recv() == "end"
     assert [(f.opcode, f.payload, f.is_final) for f in got.value] == [
         (TEXT, b"one", False),
@@ -224,6 +223,39 @@ def test_fragments_are_sent_and_received_one_by_one(world: World, serve: Serve) 
         (CONTINUATION, b"3", False),
         (CONTINUATION, b"", True),
     ]
+
+
+def test_fragments_left_early_are_skipped_by_the_next_iteration(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer, frame(TEXT, b"a", fin=False) + frame(CONTINUATION, b"b", fin=False))
+        expect_frame(peer)
+        peer.send(frame(CONTINUATION, b"c") + frame(TEXT, b"d", fin=False) + frame(CONTINUATION, b"e"))
+        answer_close(peer)
+
+    with connected(world, ws_url(serve(script))) as ws:
+        assert _first_of(world, ws.ws.recv_fragments()) == "a"
+        ws.send("the rest")
+        assert ws.fragments() == ["d", "e"]
+
+
+def test_w20_an_iteration_over_fragments_goes_on_after_a_timeout(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        accept(peer, frame(TEXT, b"a", fin=False))
+        expect_frame(peer)
+        peer.send(frame(CONTINUATION, b"b"))
+        answer_close(peer)
+
+    with connected(world, ws_url(serve(script))) as ws:
+        fragments = ws.ws.recv_fragments(timeout=0.3)
+        assert _first_of(world, fragments) == "a"
+        with pytest.raises(ReadTimeout):
+            _first_of(world, fragments)
+        ws.send("the rest")
+        assert world.collect(fragments) == ["b"]
+
+
+def _first_of(world: World, fragments: Any) -> Any:
+    return world.run(fragments.__anext__() if world.name == "async" else next(fragments))
 
 
 def test_w21_a_message_given_up_amid_its_fragments_fails_the_connection(world: World, serve: Serve) -> None:

@@ -86,7 +86,7 @@ def test_w15_a_pong_answers_its_ping_and_those_before_it() -> None:
 def test_pings_that_are_never_answered_are_forgotten() -> None:
     pings = Pings()
     for number in range(MAX_OUTSTANDING + 1):
-        pings.add(b"%d" % number, Ping(0.0))
+        pings.add_unawaited(b"%d" % number, Ping(0.0))
     assert b"0" not in pings and b"1" in pings
     assert len({pings.new_payload() for _ in range(100)}) == 100
 

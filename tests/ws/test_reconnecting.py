@@ -17,7 +17,7 @@ from reqivo_core.runtime.running import make_runtime
 from reqivo_core.testing.failing import MAX_STEPS, Fault, broken_network
 from reqivo_ws.reconnecting import Reconnector
 from support.fixtures import Serve
-from support.frames import accept, answer_close, close_frame, expect_close, expect_frame, text
+from support.frames import PONG, TEXT, accept, answer_close, close_frame, expect_close, expect_frame, frame, text
 from support.scripted import Peer, ScriptedServer
 from support.servers import WebSocketsServer
 from support.sockets import connected, make
@@ -187,6 +187,69 @@ def test_send_waits_for_a_new_connection_and_sends_once(world: World, serve: Ser
         assert is_closing.wait(PATIENCE)  # the close frame has come, and nobody has read it
         ws.send("once")
     assert got == [b"once"]
+
+
+def test_send_waits_while_the_server_takes_its_leave(world: World, serve: Serve) -> None:
+    """Another is amid the closing handshake, which the server began: that is no other than a moment later."""
+
+    def first(peer: Peer) -> None:
+        accept(peer, close_frame(1012))
+        expect_close(peer)
+        is_leaving.set()
+        peer.expect_close()
+
+    def second(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("got " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    def send(ws: Any) -> Any:
+        if world.name == "blocking":
+            assert is_leaving.wait(PATIENCE)
+            return ws.send("once")
+
+        async def later() -> None:
+            assert await asyncio.to_thread(is_leaving.wait, PATIENCE)
+            await ws.send("once")
+
+        return later()
+
+    is_leaving = threading.Event()
+    with connected(world, ws_url(serve([first, second])), **QUICK) as ws:
+        assert ws.together(lambda w: w.recv(), send) == ["got once", None]
+
+
+def test_w24_iteration_does_not_end_as_if_all_were_well_when_the_attempts_are_used_up(
+    world: World, serve: Serve
+) -> None:
+    server = serve([losing("one", 1001), refusing(503)])
+    with connected(world, ws_url(server), max_reconnect_attempts=1, **QUICK) as ws:
+        with pytest.raises(ConnectionClosedError, match="going away") as caught:
+            ws.messages()
+        assert caught.value.code == 1001
+        with pytest.raises(ConnectionClosedError, match="going away"):
+            ws.recv()
+
+
+def test_w23_what_a_lost_connection_had_brought_is_received_first(world: World, serve: Serve) -> None:
+    def first(peer: Peer) -> None:
+        accept(peer)
+        ping = expect_frame(peer)
+        peer.send(text("one") + text("two") + frame(TEXT, b"half", fin=False) + frame(PONG, ping.payload))
+        peer.fin()
+        is_gone.set()
+
+    def second(peer: Peer) -> None:
+        accept(peer)
+        peer.send(text("three, after " + expect_frame(peer).payload.decode()) + close_frame(1000))
+        peer.expect_close()
+
+    is_gone = threading.Event()
+    with connected(world, ws_url(serve([first, second])), **QUICK) as ws:
+        ws.ping()  # whoever waits for the pong reads what comes before it
+        assert is_gone.wait(PATIENCE)
+        ws.send("four")  # finds the end, and waits for a new connection
+        assert ws.messages() == ["one", "two", "three, after four"]
 
 
 def test_on_reconnect_may_subscribe_again(world: World, serve: Serve) -> None:

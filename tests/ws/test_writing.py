@@ -16,7 +16,7 @@ from reqivo_core.runtime.driving import run_blocking
 from reqivo_ws.codec import BINARY, CLOSE, PONG, TEXT, FrameCodec
 from reqivo_ws.writing import Writer, WriterClosed
 from support.frames import PING
-from ws.streams import Clock, FakeStream, Suspending, opcodes
+from ws.streams import Clock, FakeStream, Suspending
 
 
 class Reacting(FakeStream):
@@ -33,7 +33,7 @@ class Reacting(FakeStream):
 
 
 class Ignoring:
-    def lost(self, error: BaseException) -> None:
+    async def lost(self, error: BaseException) -> None:
         pass
 
 
@@ -45,7 +45,7 @@ def test_a_ping_that_comes_while_pongs_are_written_is_answered_too() -> None:
     stream = Reacting(lambda: writer.owe_pong(b"1"), lambda: writer.owe_pong(b"2"))
     writer = writer_on(stream)
     run_blocking(writer.message(b"x", True))
-    assert opcodes(stream) == [TEXT, PONG, PONG]
+    assert stream.opcodes == [TEXT, PONG, PONG]
     assert not writer.owes_pong
 
 
@@ -61,7 +61,7 @@ def test_nothing_follows_a_close_frame() -> None:
     assert run_blocking(writer.close_frame(1000, "", 1)) is False
     with pytest.raises(WriterClosed):
         run_blocking(writer.message(b"x", True))
-    assert opcodes(stream) == [CLOSE]
+    assert stream.opcodes == [CLOSE]
 
 
 def test_a_write_may_break_when_nobody_is_left_to_be_told() -> None:
@@ -84,6 +84,6 @@ def test_a_message_waits_for_whoever_is_writing() -> None:
             await asyncio.sleep(0)
         stream.may_leave.set()
         await asyncio.gather(first, second)
-        assert opcodes(stream) == [TEXT, BINARY]
+        assert stream.opcodes == [TEXT, BINARY]
 
     asyncio.run(main())

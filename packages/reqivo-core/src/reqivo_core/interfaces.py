@@ -156,10 +156,13 @@ class Runtime(ABC):
         name: What the world is called.
         cancelled: What a wait raises that was cancelled from outside, and has taken nothing. Whatever else comes out of
             one that is no error of this library (a signal's, in threads) may have struck anywhere.
+        check_cancelled: Raises where any wait would that began now, being cancelled. None where that is only found out
+            by a wait that suspends, so that a write which finds room is never cancelled.
     """
 
     name: str
     cancelled: tuple[type[BaseException], ...] = ()
+    check_cancelled: Callable[[], Awaitable[None]] | None = None
 
     @abstractmethod
     def now(self) -> float:

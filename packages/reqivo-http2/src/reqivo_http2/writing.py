@@ -150,17 +150,20 @@ class Writing:
         Returns:
             Whether anything was written.
         """
-        with self._guard:
-            data = b""
-            if not self._is_writing and self._stream.is_writable():
-                outgoing = self._state.outgoing
-                data = outgoing.take_control() if stream is None else outgoing.take_with(stream)
-            if data:
-                self._is_writing = self._is_passing = True
-        if not data:
-            return False
+        holds = False
         try:
+            with self._guard:
+                data = b""
+                if not self._is_writing and self._stream.is_writable():
+                    outgoing = self._state.outgoing
+                    data = outgoing.take_control() if stream is None else outgoing.take_with(stream)
+                if not data:
+                    return False
+                self._is_writing = self._is_passing = holds = True
             run_blocking(self._stream.write(data, 0))
+            with self._guard:
+                self._leave()
+                holds = False
         except ReqivoError as error:
             if isinstance(error, WriteError) and self._stream.is_readable():
                 self._sever(error)
@@ -168,10 +171,9 @@ class Writing:
                 self._break(error)  # not broken, it may be, but out of reach from where a farewell is said
             return False
         except BaseException as error:
-            self._break(error)
+            if holds:
+                self._break(error)
             raise
-        with self._guard:
-            self._leave()
         return True
 
     @property

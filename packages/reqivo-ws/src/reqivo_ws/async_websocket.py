@@ -79,7 +79,7 @@ class AsyncWebSocket(BaseWebSocket):
     def recv_fragments(self, timeout: float | None = None) -> AsyncIterator[str | bytes]:
         """Iterate over the fragments of the next message as they come; raises as ``recv`` does.
 
-        If it is left early, the rest of the message is skipped.
+        After a ReadTimeout the same iterator goes on. If it is left early, the rest of the message is skipped.
 
         Args:
             timeout: Seconds for each.
@@ -113,6 +113,7 @@ class AsyncWebSocket(BaseWebSocket):
         Raises:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is closed.
+            InvalidRequest: Those octets are too many, or those of a ping that is under way.
         """
         return await self._ping(data, timeout)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict, Unpack
 
 from reqivo_core.errors import (
@@ -23,7 +25,7 @@ from reqivo_ws.settings import Settings
 from reqivo_ws.verdicts import closed_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from reqivo_core.auth import AuthTypes
     from reqivo_core.base_response import BaseResponse
@@ -40,6 +42,10 @@ Octets: TypeAlias = "bytes | bytearray | memoryview"
 Sendable: TypeAlias = "str | Octets | Iterable[str | Octets] | AsyncIterable[str | Octets]"
 
 _MISSING: Any = object()
+
+UNREAD = 16
+"""Connections that were lost and replaced, of which messages are kept for an application that receives none."""
+
 _SETTINGS = ("max_message_size", "ping_interval", "ping_timeout", "close_timeout")
 _SENDING = ("verify", "cert", "http2")
 _OR_NONE = ("auth", "proxy")
@@ -146,6 +152,7 @@ class BaseWebSocket:
             given.get("on_reconnect"),
         )
         self._connection: Connection | None = None
+        self._unread: deque[Connection] = deque(maxlen=UNREAD)
         self._opened: Opened | None = None
         self._is_closed = False
 
@@ -211,6 +218,8 @@ class BaseWebSocket:
         if self._is_closed:
             connection.abort()
             raise closed_error(Ending(ABNORMAL, "", story="the WebSocket was closed while it was being opened"))
+        if self._connection is not None and self._is_reconnecting:
+            self._unread.append(self._connection)
         self._opened, self._connection = opened, connection
         return connection
 
@@ -219,22 +228,36 @@ class BaseWebSocket:
             raise WebSocketError("the WebSocket is not connected: call connect(), or use it in a with statement")
         return self._connection
 
-    async def _receive(self, timeout: float | None, whole: bool = True) -> Any:
-        """Wait for a message or fragment, over however many connections it takes."""
+    async def _receive(self, timeout: float | None) -> Any:
+        """Wait for a message, over however many connections it takes."""
+        message, _ = await self._receive_from(timeout, Connection.receive)
+        return message
+
+    async def _receive_from(
+        self, timeout: float | None, receive: Callable[[Connection, float | None], Any]
+    ) -> tuple[Any, Connection]:
+        """Wait for something; that, and over which connection it came."""
         now = self._current().now
         until = None if timeout is None else now() + timeout
         while True:
-            connection = self._current()
+            # What connections that were replaced had brought comes before what the new one brings.
+            connection = self._unread[0] if self._unread else self._current()
             left = None if until is None else max(0.0, until - now())
             try:
-                return await (connection.receive(left) if whole else connection.receive_fragment(left))
+                return await receive(connection, left), connection
             except ConnectionClosed as error:
-                await self._recover(connection, error, until)
+                if connection not in self._unread:
+                    await self._recover(connection, error, until)
+                else:
+                    with suppress(ValueError):  # another has found out as well
+                        self._unread.remove(connection)
 
     async def _recover(self, connection: Connection, error: ConnectionClosed, until: float | None = None) -> None:
         """Connect again after an error, or raise it."""
-        ending = connection.ending
-        if not self._is_reconnecting or self._is_closed or ending is None or not is_transient(ending.code):
+        if not self._is_reconnecting or self._is_closed:
+            raise error
+        ending = await connection.await_end(until)  # another may be amid the closing handshake
+        if self._is_closed or ending is None or not is_transient(ending.code):
             raise error
         await self._reconnector.reconnect(self, connection, error, until)
 
@@ -313,8 +336,7 @@ class BaseWebSocket:
                 return None
             fragment: Fragment
             if connection is None:
-                fragment = await self._receive(timeout, whole=False)
-                connection = self._current()
+                fragment, connection = await self._receive_from(timeout, _first_fragment)
             else:
                 fragment = await connection.receive_fragment(timeout)
             data, is_over = fragment
@@ -330,6 +352,10 @@ class BaseWebSocket:
     def _shown_url(self) -> str:
         """The URL without credentials."""
         return getattr(self.url, "redacted", None) or str(self.url).rpartition("@")[2]
+
+
+def _first_fragment(connection: Connection, timeout: float | None) -> Coroutine[Any, Any, Fragment]:
+    return connection.receive_fragment(timeout, is_first=True)
 
 
 def _sending(given: Mapping[str, Any]) -> dict[str, Any]:

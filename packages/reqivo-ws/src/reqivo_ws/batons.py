@@ -29,13 +29,14 @@ class Baton:
         runtime: Whose waiters to wait with.
     """
 
-    __slots__ = ("_flag", "_lock", "_queue", "_runtime")
+    __slots__ = ("_flag", "_is_dismissed", "_lock", "_queue", "_runtime")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._flag = threading.Lock()
         self._lock = threading.Lock()
         self._queue: deque[_Place] = deque()
+        self._is_dismissed = False
 
     @property
     def is_held(self) -> bool:
@@ -60,6 +61,8 @@ class Baton:
         place = _Place(self._runtime.waiter())
         with self._lock:
             self._queue.append(place)
+        if self._is_dismissed:
+            self.dismiss()
         # It may have been given back before there was anybody in the queue.
         if self._flag.acquire(False):
             self._hand_over()
@@ -76,8 +79,18 @@ class Baton:
         with self._lock:
             if place.is_granted:
                 return False
-            self._queue.remove(place)
+            if place in self._queue:
+                self._queue.remove(place)
             return True
+
+    def dismiss(self) -> None:
+        """Let nobody wait for it any more: whoever does, or comes later and would have to, goes without."""
+        with self._lock:
+            self._is_dismissed = True
+            places = tuple(self._queue)
+            self._queue.clear()
+        for place in places:
+            place.waiter.wake()
 
     def give_back(self) -> None:
         """Hand it to the next in the queue. From any thread; never waits."""

@@ -76,6 +76,14 @@ class Ending(NamedTuple):
     story: str = ""
 
 
+def ending_by(error: BaseException | None) -> Ending:
+    """The ending of a connection that broke, or that the server ended without a close frame (None)."""
+    story = "the server ended the connection without a close frame"
+    if error is not None:
+        story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
+    return Ending(ABNORMAL, "", cause=error, story=story)
+
+
 def is_valid_on_wire(code: int) -> bool:
     """Whether a close frame may carry a code (RFC 6455 §7.4.2 and the registry)."""
     return code in _ON_THE_WIRE or code in _PRIVATE

@@ -11,26 +11,26 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ReadTimeout, ReqivoError, TimeoutException
+from reqivo_core.errors import InvalidRequest, ReadTimeout, ReqivoError, TimeoutException, WriteError
 from reqivo_ws.batons import Baton
-from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, parse_close
-from reqivo_ws.codec import CLOSE, PING, PONG, load_codec
+from reqivo_ws.closing import ABNORMAL, INTERNAL_ERROR, NORMAL, Ending, Violation, ending_by
+from reqivo_ws.codec import PING, PONG, load_codec
 from reqivo_ws.deflate import Deflater, Inflater
+from reqivo_ws.followers import Followers
+from reqivo_ws.intake import READ_SIZE, Intake
 from reqivo_ws.keepalive import KeepAlive, Ping, Pings, Verdict
-from reqivo_ws.messages import Assembler, Inbox
-from reqivo_ws.verdicts import closed_error, received_error, too_late
+from reqivo_ws.verdicts import cause_of, closed_error, received_error, too_late
 from reqivo_ws.writing import Writer, WriterClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reqivo_core.interfaces import NetworkStream, Runtime, Waiter
-    from reqivo_ws.codec import Codec, Piece
+    from reqivo_core.interfaces import NetworkStream, Runtime
+    from reqivo_ws.codec import Codec
     from reqivo_ws.deflate import Agreement
     from reqivo_ws.messages import Data, Fragment
     from reqivo_ws.settings import Settings
 
-READ_SIZE = 64 * 1024
 LARGE_READ = 1024 * 1024
 LINGER = 0.5
 """Seconds that the server is given to end the connection after the closing handshake, which is its part to do."""
@@ -54,8 +54,6 @@ class Connection:
 
     Attributes:
         now: The runtime's clock.
-        latency: Seconds of the last round trip that was measured; None before the first.
-        received: Messages and fragments so far.
         opened: When it was opened, on the runtime's clock.
     """
 
@@ -74,21 +72,18 @@ class Connection:
         self._codec = load_codec()(deflate is not None) if codec is None else codec  # type: ignore[call-arg]  # engines take it
         inflater = None if deflate is None else Inflater(deflate)
         deflater = None if deflate is None else Deflater(deflate)
-        self._assembler = Assembler(self._codec, settings.max_message_size, inflater)
-        self._writer = Writer(stream, runtime, self._codec, deflater, settings.write_timeout, self._lost)
-        self._inbox = Inbox(settings.max_queue, settings.max_message_size)
+        self._writer = Writer(stream, runtime, self._codec, deflater, settings.write_timeout, self._broke)
+        self._pings = Pings()
+        self._intake = Intake(self._codec, settings, inflater, self._writer, self._pings, runtime.now)
+        self._inbox = self._intake.inbox
         self._receiving = Baton(runtime)
         self._reading = Baton(runtime)
-        self._followers: list[Waiter] = []
+        self._followers = Followers(runtime)
         self.opened = self._read_at = runtime.now()
         self._has_keepalive = settings.ping_interval is not None
         self._keepalive = KeepAlive(settings.ping_interval, settings.ping_timeout, self.opened)
-        self._pings = Pings()
-        self._verdict: Ending | None = None
         self._sent_close: tuple[int, str] = (NORMAL, "")
         self._ending: Ending | None = None
-        self.latency: float | None = None
-        self.received = 0
 
     @property
     def ending(self) -> Ending | None:
@@ -96,9 +91,19 @@ class Connection:
         return self._ending
 
     @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip that was measured; None before the first."""
+        return self._intake.latency
+
+    @property
+    def received(self) -> int:
+        """Messages and fragments so far."""
+        return self._intake.received
+
+    @property
     def is_open(self) -> bool:
         """Whether messages may be sent."""
-        return self._ending is None and not self._writer.is_closed and self._verdict is None
+        return self._ending is None and not self._writer.is_closed and self._intake.verdict is None
 
     # Receiving.
 
@@ -113,13 +118,16 @@ class Connection:
         message: Data = await self._receive(self._inbox.take_message, timeout)
         return message
 
-    async def receive_fragment(self, timeout: float | None = None) -> Fragment:
+    async def receive_fragment(self, timeout: float | None = None, is_first: bool = False) -> Fragment:
         """Wait for a fragment of a message, or the whole where it was sent whole; raises as ``receive`` does.
 
         Returns:
-            What it holds, and whether the message ends with it.
+            What it holds, and whether the message ends with it. Where it is to be the first, others are skipped.
         """
-        fragment: Fragment = await self._receive(self._inbox.take_fragment, timeout)
+        inbox = self._inbox
+        fragment: Fragment = await self._receive(
+            inbox.take_first_fragment if is_first else inbox.take_fragment, timeout
+        )
         return fragment
 
     async def _receive(self, take: Callable[[], Any], timeout: float | None) -> Any:
@@ -130,6 +138,8 @@ class Connection:
             taken = take()
             while taken is None:
                 if self._ending is not None:
+                    if (taken := await self._salvage(take)) is not None:
+                        break
                     raise received_error(self._ending, self._settings.max_message_size)
                 taken = await self._progress(until, take)
                 if taken is None and self._ending is None and self._has_passed(until):
@@ -137,8 +147,17 @@ class Connection:
             return taken
         finally:
             self._receiving.give_back()
-            if self._followers:
-                self._wake_followers()
+            if self._followers.waiters:
+                self._followers.wake()
+
+    async def _salvage(self, take: Callable[[], Any]) -> Any:
+        """What had come before the connection broke, and was not looked at yet."""
+        await self._reading.take()  # whoever read leaves
+        try:
+            return self._intake.salvage(take)
+        finally:
+            self._ending = self._intake.verdict or self._ending
+            self._reading.give_back()
 
     def _has_passed(self, until: float | None) -> bool:
         return until is not None and self.now() >= until
@@ -157,58 +176,55 @@ class Connection:
             What is wanted, if it is there.
         """
         if self._reading.try_take():
-            try:
-                return await self._lead(until, take, is_receiver)
-            except BaseException as error:
-                self._struck(error)
-                raise
-            finally:
-                self._reading.give_back()
-                if self._followers:
-                    self._wake_followers()
-        await self._follow(until, lambda: self._inbox.has_fragment or not self._reading.is_held)
-        return take()
+            return await self._lead(until, take, is_receiver)
+        return await self._follow(until, take)
 
-    async def _follow(self, until: float | None, is_over: Callable[[], bool]) -> None:
-        """Wait for news."""
-        waiter = self._runtime.waiter()
-        self._followers.append(waiter)
-        try:
-            if self._ending is None and not is_over():
-                await waiter.wait(None if until is None else max(0.0, until - self.now()))
-        finally:
-            self._followers.remove(waiter)
+    async def _follow(self, until: float | None, take: Callable[[], Any]) -> Any:
+        """Wait for news from whoever reads; what is wanted, if it is there."""
+        taken: Any = None
 
-    def _wake_followers(self) -> None:
-        for waiter in tuple(self._followers):
-            waiter.wake()
+        def is_needless() -> bool:
+            nonlocal taken
+            taken = take()
+            return taken is not None or self._ending is not None or not self._reading.is_held
+
+        await self._followers.wait(until, is_needless)
+        return take() if taken is None else taken
 
     async def _lead(self, until: float | None, take: Callable[[], Any], is_receiver: bool) -> Any:
-        """Read for all; see ``_progress``. What the peer does wrong becomes the ending."""
-        has_tried = False
-        while self._ending is None:
-            try:
-                if not self._digest():
-                    if self._writer.owes_pong:
-                        await self._flush()
-                    if has_tried and self._has_passed(until):
-                        return None
-                    has_tried = True
-                    await self._read(until)
-                    continue
-            except Violation as violation:
-                await self._fail(violation.code, violation.why)
-            if self._verdict is not None and self._ending is None:
-                await self._conclude(self._verdict)
-            if self._writer.owes_pong:
-                await self._flush()
-            if (taken := take()) is not None:
-                return taken
-            if self._followers:
-                self._wake_followers()
-            if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
-                return None
-        return take()
+        """Read for all, holding the baton; see ``_progress``. What the peer does wrong becomes the ending."""
+        try:
+            has_tried = False
+            while self._ending is None:
+                try:
+                    if not self._intake.digest():
+                        if self._writer.owes_pong:
+                            await self._flush()
+                        if has_tried and self._has_passed(until):
+                            return None
+                        has_tried = True
+                        await self._read(until)
+                        continue
+                except Violation as violation:
+                    await self._fail(violation.code, violation.why)
+                if self._intake.verdict is not None and self._ending is None:
+                    await self._conclude(self._intake.verdict)
+                if self._writer.owes_pong:
+                    await self._flush()
+                if (taken := take()) is not None:
+                    return taken
+                if self._followers.waiters:
+                    self._followers.wake()
+                if not is_receiver and self._inbox.is_full and not self._writer.is_closed:
+                    return None
+            return take()
+        except BaseException as error:
+            self._struck(error)
+            raise
+        finally:
+            self._reading.give_back()
+            if self._followers.waiters:
+                self._followers.wake()
 
     async def _read(self, until: float | None) -> None:
         """Wait for octets, as long as the caller, the keep-alive and a pong that is owed allow."""
@@ -243,45 +259,12 @@ class Connection:
     async def _flush(self) -> None:
         """Answer pings; if that breaks the connection, it has been told to ``_lost``."""
         with suppress(ReqivoError):
-            await self._writer.flush()
-
-    def _digest(self) -> bool:
-        """Look at what has come, up to something that somebody may wait for; False if all of it was looked at.
-
-        Raises:
-            Violation: The peer did wrong.
-        """
-        if self._verdict is not None:
-            return True
-        while (piece := self._codec.next_piece()) is not None:
-            if piece.opcode >= CLOSE:
-                if self._take_control(piece):
-                    return True
-            elif (fragment := self._assembler.add(piece)) is not None:
-                # What comes after our close frame is drained; what there is room for may still be asked for.
-                if not (self._writer.is_closed and self._inbox.is_full):
-                    self._inbox.put(fragment)
-                    self.received += 1
-                    return True
-        return False
-
-    def _take_control(self, piece: Piece) -> bool:
-        """Take a control frame; whether somebody may wait for it."""
-        if piece.opcode == PING:
-            self._writer.owe_pong(piece.data)
-            return False
-        if piece.opcode == CLOSE:
-            self._verdict = Ending(*parse_close(piece.data))
-            return True
-        latency = self._pings.acknowledge(piece.data, self.now())
-        if latency is not None:
-            self.latency = latency
-        return latency is not None
+            await self._writer.flush(self._broke_leading)
 
     async def _keep_alive(self, now: float, until: float | None) -> float | None:
         """Do what is due; give the instant at which to look again, or to give up."""
         verdict = self._keepalive.verdict(now)
-        if verdict is Verdict.DEAD:
+        if verdict is Verdict.DEAD and not self._stream.is_readable():  # something came as time was up
             why = f"keepalive ping timeout: nothing came for {self._settings.ping_timeout:g} s after a ping"
             await self._fail(INTERNAL_ERROR, why, linger=0.0)
         elif verdict is Verdict.PING:
@@ -291,24 +274,22 @@ class Connection:
 
     async def _send_keepalive(self, now: float) -> None:
         payload = self._pings.new_payload()
-        self._pings.add(payload, Ping(now))
+        self._pings.add_unawaited(payload, Ping(now))
         with suppress(ReqivoError):
-            if await self._writer.try_control(PING, payload):
+            if await self._writer.try_control(PING, payload, self._broke_leading):
                 self._keepalive.pinged(self.now())
                 return
         self._pings.forget(payload)
         self._keepalive.postpone(now, RETRY)
+        if not self._writer.is_writing:  # else it is for the time-out of that
+            self._keepalive.starved(now)
 
     # Sending.
 
     def is_ready(self) -> bool:
         """Whether something may be sent without a look before."""
-        return (
-            self._ending is None
-            and self._verdict is None
-            and not self._writer.is_closed
-            and self.now() - self._read_at <= GLANCE
-        )
+        is_over = self._ending or self._intake.verdict or self._writer.is_closed
+        return not is_over and self.now() - self._read_at <= GLANCE
 
     async def look(self) -> None:
         """Look, before something is sent, at what has come.
@@ -319,14 +300,7 @@ class Connection:
             ConnectionClosed: It is over; nothing was sent.
         """
         if self._stream.is_readable() and not self._inbox.is_full and self._reading.try_take():
-            try:
-                await self._lead(self.now(), lambda: True, False)
-            except BaseException as error:
-                self._struck(error)
-                raise
-            finally:
-                self._reading.give_back()
-                self._wake_followers()
+            await self._lead(self.now(), lambda: True, False)
         if not self.is_open:
             raise self._verdict_on_sending(None)
 
@@ -340,32 +314,36 @@ class Connection:
         try:
             await self._writer.message(payload, is_text)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     async def begin_fragments(self) -> None:
-        """Wait until no other message is being sent; ``end_fragments`` must follow."""
-        await self._writer.begin_fragments()
+        """Wait until no other message is being sent; ``end_fragments`` must follow. Raises as ``send`` does."""
+        try:
+            await self._writer.begin_fragments()
+        except WriterClosed as error:
+            raise self._verdict_on_sending(error) from None
 
     async def send_fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
         """Send a fragment; raises as ``send`` does."""
         try:
             await self._writer.fragment(payload, is_text, is_first, is_final)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     def end_fragments(self) -> None:
         """Let other messages go out."""
         self._writer.end_fragments()
 
     async def give_up_fragments(self) -> None:
-        """Fail the connection: a message was begun that will not be ended."""
-        await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
+        """Fail the connection, unless it is being closed: a message was begun that will not be ended."""
+        if not self._writer.is_closed:
+            await self._fail(INTERNAL_ERROR, "message given up amid its fragments", linger=0.0)
 
     async def ping(self, payload: bytes | None, timeout: float | None) -> float:
         """Send a ping and wait for its pong.
 
         Args:
-            payload: At most 125 octets, not those of a ping under way; None for some that are new.
+            payload: At most 125 octets; None for some that are new.
             timeout: Seconds to wait; None for ever.
 
         Returns:
@@ -374,14 +352,18 @@ class Connection:
         Raises:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is over.
+            InvalidRequest: A ping with these octets is under way.
         """
+        if payload is not None and payload in self._pings:
+            raise InvalidRequest("a ping with these octets is under way, and could not be told from this one")
         now = self.now()
         until = None if timeout is None else now + timeout
         key = self._pings.new_payload() if payload is None else payload
         ping = Ping(now)
         self._pings.add(key, ping)
         try:
-            await self._send_control(PING, key)
+            if not await self._send_control(PING, key, timeout, lambda: ping.begin(self.now())):
+                raise too_late("no pong", timeout, "; another message was being sent all the time")
             self._keepalive.pinged(self.now())
             self._keepalive.pause(self.now())
             while ping.latency is None:
@@ -397,7 +379,7 @@ class Connection:
             hint = "; messages are waiting before it: receive them" if self._inbox.is_full else ""
             raise too_late("no pong", timeout, hint)
         if self._inbox.is_full:
-            await self._follow(until, lambda: not self._inbox.is_full)
+            await self._followers.wait(until, lambda: self._ending is not None or not self._inbox.is_full)
         else:
             await self._progress(until, lambda: ping.latency, False)
 
@@ -405,11 +387,13 @@ class Connection:
         """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 §5.5.3)."""
         await self._send_control(PONG, payload)
 
-    async def _send_control(self, opcode: int, payload: bytes) -> None:
+    async def _send_control(
+        self, opcode: int, payload: bytes, timeout: float | None = None, on_turn: Callable[[], None] | None = None
+    ) -> bool:
         try:
-            await self._writer.control(opcode, payload)
+            return await self._writer.control(opcode, payload, timeout, on_turn)
         except (WriterClosed, ReqivoError) as error:
-            raise self._verdict_on_sending(error) from _cause(error)
+            raise self._verdict_on_sending(error) from cause_of(error)
 
     # Ending.
 
@@ -421,16 +405,21 @@ class Connection:
         timeout = self._settings.close_timeout
         until = None if timeout is None else self.now() + timeout
         try:
-            if self._ending is None and self._verdict is None and not self._writer.is_closed:
+            if self._ending is None and self._intake.verdict is None and not self._writer.is_closed:
                 self._sent_close = (code, reason)
                 await self._writer.close_frame(code, reason, timeout)
-            while self._ending is None and not self._has_passed(until):
-                await self._progress(until, lambda: self._ending, False)
+            await self.await_end(until)
         except BaseException:
             self.abort()
             raise
         if self._ending is None:
             self._end(Ending(ABNORMAL, "", story=f"the server did not answer the close frame within {timeout:g} s"))
+
+    async def await_end(self, until: float | None = None) -> Ending | None:
+        """Wait for the end, which has begun; how it ended, if it has by an instant."""
+        while self._ending is None and not self._has_passed(until):
+            await self._progress(until, lambda: self._ending, False)
+        return self._ending
 
     def abort(self) -> None:
         """Let go of the connection at once; never waits, from any thread."""
@@ -439,19 +428,33 @@ class Connection:
     def _end(self, ending: Ending) -> None:
         """It is over: as was decided, if something was, else as given."""
         if self._ending is None:
-            self._ending = self._verdict or ending
-        self._writer.is_closed = True
+            self._ending = self._intake.verdict or ending
+        self._writer.shut()
         try:
             self._stream.close()
         finally:
-            self._wake_followers()
+            self._followers.wake()
 
     def _lost(self, error: BaseException | None) -> None:
         """The connection broke, or ended without a close frame."""
-        story = "the server ended the connection without a close frame"
-        if error is not None:
-            story = f"the connection was lost: {error}" if str(error) else f"the connection was lost ({error!r})"
-        self._end(Ending(ABNORMAL, "", cause=error, story=story))
+        self._end(ending_by(error))
+
+    async def _broke(self, error: BaseException) -> None:
+        """A write failed: nothing can follow what may be half a frame. What has come before is kept."""
+        if not self._reading.try_take():
+            self._lost(error)
+            return
+        try:
+            await self._broke_leading(error)
+        finally:
+            self._reading.give_back()
+
+    async def _broke_leading(self, error: BaseException) -> None:
+        """Do the same where whoever reads was writing."""
+        self._writer.shut()
+        if isinstance(error, WriteError):
+            await self._intake.drain(self._stream)
+        self._lost(error)
 
     def _struck(self, error: BaseException) -> None:
         """End it if a signal struck whoever read: what was read may be lost, and the meaning of all that follows."""
@@ -459,12 +462,13 @@ class Connection:
             # A wait that was cancelled, on the other hand, has taken nothing.
             what = f"{type(error).__name__} was raised in the thread that was reading"
             self._end(Ending(ABNORMAL, "", story=f"{what}; octets may be lost, so the connection was closed"))
+            self._intake.verdict = self._ending
 
     async def _fail(self, code: int, why: str, linger: float = LINGER) -> None:
         """Fail the connection (RFC 6455 §7.1.7)."""
-        if self._verdict is None:
-            self._verdict = Ending(code, why, is_ours=True)
-        await self._conclude(self._verdict, linger)
+        if self._intake.verdict is None:
+            self._intake.verdict = Ending(code, why, is_ours=True)
+        await self._conclude(self._intake.verdict, linger)
 
     async def _conclude(self, verdict: Ending, linger: float = LINGER) -> None:
         """Send the close frame, answering or telling why, unless it was sent before; then let go."""
@@ -490,10 +494,5 @@ class Connection:
             return error
         if self._ending is not None:
             return closed_error(self._ending)
-        code, reason = self._sent_close if self._verdict is None else self._verdict[:2]
+        code, reason = self._sent_close if self._intake.verdict is None else self._intake.verdict[:2]
         return closed_error(Ending(code, reason, story="the closing handshake has begun: nothing can be sent any more"))
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """What to show behind a verdict: the network's error, not our own signal; nothing behind itself."""
-    return None if isinstance(error, WriterClosed | TimeoutException) else error

@@ -8,11 +8,12 @@ no silence of the peer's; the clock starts when the ping was written, not when i
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from contextlib import suppress
 from enum import Enum
 
 MAX_OUTSTANDING = 64
-"""Pings whose pongs are waited for; of older ones nothing is remembered."""
+"""Pings of the keep-alive's that may be answered yet; of older ones nothing is remembered."""
 
 
 class Verdict(Enum):
@@ -70,6 +71,11 @@ class KeepAlive:
         if self._interval is not None:
             self._pinged = now + seconds - self._interval
 
+    def starved(self, now: float) -> None:
+        """The peer takes not even a ping: its silence counts as if it had."""
+        if self.awaiting is None:
+            self.awaiting = now
+
     @property
     def due(self) -> float | None:
         """The instant at which to look again; None for never."""
@@ -103,13 +109,18 @@ class Ping:
         self.sent = sent
         self.latency: float | None = None
 
+    def begin(self, now: float) -> None:
+        """It is about to be written."""
+        self.sent = now
+
 
 class Pings:
     """The pings whose pongs have not come."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_unawaited", "_waiting")
 
     def __init__(self) -> None:
+        self._unawaited: deque[bytes] = deque()
         self._waiting: dict[bytes, Ping] = {}
 
     def new_payload(self) -> bytes:
@@ -122,10 +133,15 @@ class Pings:
         return payload in self._waiting
 
     def add(self, payload: bytes, ping: Ping) -> None:
-        """Wait for the pong of a ping that is about to be written."""
-        if len(self._waiting) >= MAX_OUTSTANDING:
-            del self._waiting[next(iter(self._waiting))]
+        """Wait for the pong of a ping that is about to be written, until ``forget``."""
         self._waiting[payload] = ping
+
+    def add_unawaited(self, payload: bytes, ping: Ping) -> None:
+        """Do the same for one that nobody waits for, nor will forget."""
+        if len(self._unawaited) >= MAX_OUTSTANDING:
+            self.forget(self._unawaited.popleft())
+        self._unawaited.append(payload)
+        self.add(payload, ping)
 
     def forget(self, payload: bytes) -> None:
         """Wait for it no longer."""

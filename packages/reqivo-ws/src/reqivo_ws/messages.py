@@ -226,7 +226,7 @@ class Inbox:
         """Whether whoever reads for another reason than to take something out should stop."""
         if self._put - self._taken >= self._max_messages:
             return True
-        return self._max_size is not None and self._put_size - self._taken_size >= self._max_size
+        return self._max_size is not None and self._put_size - self._taken_size >= max(self._max_size, 1)
 
     @property
     def has_message(self) -> bool:
@@ -254,6 +254,13 @@ class Inbox:
         self._taken += fragment[1]
         self._is_amid = not fragment[1]
         return fragment
+
+    def take_first_fragment(self) -> Fragment | None:
+        """Do the same with a message's first fragment: the rest of one that was left amid is skipped."""
+        while self._is_amid:
+            if self.take_fragment() is None:
+                return None
+        return self.take_fragment()
 
     def take_message(self) -> Any:
         """Take the first complete message; None if there is none. The rest of one that was left amid is skipped."""

@@ -6,7 +6,7 @@ import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from reqivo_core.errors import ConnectionClosed, HandshakeError, RequestError
+from reqivo_core.errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, HandshakeError, RequestError
 from reqivo_ws.backoff import STABLE, Backoff, is_worth_retrying
 from reqivo_ws.batons import Baton
 from reqivo_ws.verdicts import too_late
@@ -134,6 +134,8 @@ class Reconnector:
         if self._due is None:
             if self._backoff.is_exhausted:
                 if self._failure is not None:
+                    if isinstance(error, ConnectionClosedOK):  # which it was not, for who wanted it to go on
+                        error = ConnectionClosedError(str(error), code=error.code, reason=error.reason)
                     error.add_note(f"after {self._backoff.attempts} attempts to reconnect; the last: {self._failure}")
                 raise error
             delay = self._backoff.next_delay()

@@ -11,8 +11,10 @@ from reqivo_core.errors import (
     MessageTooBig,
     ReadTimeout,
     ReqivoError,
+    TimeoutException,
 )
 from reqivo_ws.closing import ABNORMAL, TOO_BIG, describe, is_quiet
+from reqivo_ws.writing import WriterClosed
 
 if TYPE_CHECKING:
     from reqivo_ws.closing import Ending
@@ -46,3 +48,8 @@ def received_error(ending: Ending, max_message_size: int | None) -> ReqivoError:
 def too_late(what: str, timeout: float | None, hint: str = "") -> ReadTimeout:
     """The error for whoever has waited long enough."""
     return ReadTimeout(f"{what} came within {timeout:g} s{hint}" if timeout else f"{what} has come", phase="read")
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """What to show behind a verdict: the network's error, not our own signal; nothing behind itself."""
+    return None if isinstance(error, WriterClosed | TimeoutException) else error

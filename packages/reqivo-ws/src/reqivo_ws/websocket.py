@@ -10,7 +10,7 @@ from reqivo_core.session import Session
 from reqivo_ws.base_websocket import BaseWebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from reqivo_ws.base_websocket import Octets
@@ -78,14 +78,12 @@ class WebSocket(BaseWebSocket):
     def recv_fragments(self, timeout: float | None = None) -> Iterator[str | bytes]:
         """Iterate over the fragments of the next message as they come; raises as ``recv`` does.
 
-        If it is left early, the rest of the message is skipped.
+        After a ReadTimeout the same iterator goes on. If it is left early, the rest of the message is skipped.
 
         Args:
             timeout: Seconds for each.
         """
-        next_fragment = self._fragment_source(timeout)
-        while (data := run_blocking(next_fragment())) is not None:
-            yield data
+        return _Fragments(self._fragment_source(timeout))
 
     def __iter__(self) -> Iterator[str | bytes]:
         return self
@@ -114,6 +112,7 @@ class WebSocket(BaseWebSocket):
         Raises:
             ReadTimeout: No pong came in time.
             ConnectionClosed: It is closed.
+            InvalidRequest: Those octets are too many, or those of a ping that is under way.
         """
         return run_blocking(self._ping(data, timeout))
 
@@ -144,3 +143,19 @@ class WebSocket(BaseWebSocket):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Fragments:
+    """An iterator over the fragments of one message; no generator, which could not go on after a time-out."""
+
+    def __init__(self, next_fragment: Callable[[], Any]) -> None:
+        self._next_fragment = next_fragment
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str | bytes:
+        data: str | bytes | None = run_blocking(self._next_fragment())
+        if data is None:
+            raise StopIteration
+        return data

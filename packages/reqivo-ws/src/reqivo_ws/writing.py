@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakMethod
 
 from reqivo_core.errors import ReqivoError
@@ -12,12 +12,13 @@ from reqivo_ws.closing import build_close
 from reqivo_ws.codec import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Awaitable, Callable
 
     from reqivo_core.interfaces import NetworkStream, Runtime
     from reqivo_ws.codec import Codec
     from reqivo_ws.deflate import Deflater
+
+    OnBroken: TypeAlias = Callable[[BaseException], Awaitable[None]]
 
 SLICE = 1024 * 1024
 """Octets handed to the network at once: the time-out of a write is for so many, not for a message of any length."""
@@ -40,7 +41,8 @@ class Writer:
         codec: Makes frames.
         deflater: Compresses, if that was agreed upon.
         timeout: Seconds that the peer may take to make room; None for ever.
-        on_broken: A method, called with what a write raised: half a frame may have gone out, so the connection is lost.
+        on_broken: A method, called with what a write raised, and awaited: half a frame may have gone out, so the
+            connection is lost.
 
     Attributes:
         is_closed: Whether the close frame was sent, or is about to be.
@@ -53,7 +55,7 @@ class Writer:
         codec: Codec,
         deflater: Deflater | None,
         timeout: float | None,
-        on_broken: Callable[[BaseException], Any],
+        on_broken: OnBroken,
     ) -> None:
         self._stream = stream
         self._codec = codec
@@ -62,6 +64,9 @@ class Writer:
         # Weak, for the same reason for which nothing else here points back: a connection that is dropped unclosed goes
         # at once, its stream before the socket, and not in the order of some garbage collection.
         self._on_broken = WeakMethod(on_broken)
+        self._now = runtime.now
+        # A write that is cancelled before it begins counts as one that was cut: so that is found out before.
+        self._check_cancelled = runtime.check_cancelled
         self._messages = Baton(runtime)
         self._frames = Baton(runtime)
         self._pongs: deque[bytes] = deque(maxlen=MAX_PONGS)
@@ -80,7 +85,7 @@ class Writer:
                 await self._frame(TEXT if is_text else BINARY, payload, True, True)
                 return
             self._frames.give_back()
-        await self._messages.take()
+        await self.begin_fragments()
         try:
             await self._frames.take()
             await self._frame(TEXT if is_text else BINARY, payload, True, True)
@@ -88,8 +93,13 @@ class Writer:
             self._messages.give_back()
 
     async def begin_fragments(self) -> None:
-        """Wait until no other message is being sent; ``end_fragments`` must follow."""
-        await self._messages.take()
+        """Wait until no other message is being sent; ``end_fragments`` must follow.
+
+        Raises:
+            WriterClosed: It was too late.
+        """
+        if not await self._messages.take():
+            raise WriterClosed
 
     async def fragment(self, payload: bytes, is_text: bool, is_first: bool, is_final: bool) -> None:
         """Send one frame of a message; pings and pongs may go between it and the next.
@@ -106,18 +116,38 @@ class Writer:
         """Let other messages go out."""
         self._messages.give_back()
 
-    async def control(self, opcode: int, payload: bytes) -> None:
+    async def control(
+        self, opcode: int, payload: bytes, timeout: float | None = None, on_turn: Callable[[], None] | None = None
+    ) -> bool:
         """Send a ping or pong.
+
+        Args:
+            opcode: Which.
+            payload: What it carries.
+            timeout: Seconds to wait for somebody else who is writing; None for as long as that takes.
+            on_turn: Called when it is about to be written.
+
+        Returns:
+            Whether it was sent.
 
         Raises:
             WriterClosed: It was too late.
             RequestError: Writing failed; the connection is lost.
         """
-        await self._frames.take()
+        if not await self._frames.take(timeout):
+            return False
+        if on_turn is not None:
+            on_turn()
         await self._frame(opcode, payload)
+        return True
 
-    async def try_control(self, opcode: int, payload: bytes) -> bool:
+    async def try_control(self, opcode: int, payload: bytes, on_broken: OnBroken | None = None) -> bool:
         """Send a ping unless somebody is writing, or the peer takes nothing; tell whether it went out.
+
+        Args:
+            opcode: What kind.
+            payload: What it carries.
+            on_broken: To be called instead of the writer's own, if the write fails.
 
         Raises:
             RequestError: Writing failed; the connection is lost.
@@ -127,7 +157,9 @@ class Writer:
         try:
             if self.is_closed:
                 return False
-            await self._put(self._codec.encode(opcode, payload))
+            if self._check_cancelled is not None:
+                await self._check_cancelled()
+            await self._put(self._codec.encode(opcode, payload), on_broken=on_broken)
             return True
         finally:
             self._frames.give_back()
@@ -142,16 +174,23 @@ class Writer:
         """
         if self.is_closed:
             return False
-        self.is_closed = True
+        until = None if timeout is None else self._now() + timeout
+        self.shut()
         if not await self._frames.take(timeout):
             return False
         try:
-            await self._put(self._codec.encode(CLOSE, build_close(code, reason)), timeout)
+            left = None if until is None else max(0.0, until - self._now())
+            await self._put(self._codec.encode(CLOSE, build_close(code, reason)), left)
             return True
         except ReqivoError:
             return False
         finally:
             self._frames.give_back()
+
+    def shut(self) -> None:
+        """Let nothing be sent any more, and whoever waits to send something go."""
+        self.is_closed = True
+        self._messages.dismiss()
 
     def owe_pong(self, payload: bytes) -> None:
         """Answer a ping as soon as may be. In a flood only the latest ones are answered (RFC 6455 §5.5.3)."""
@@ -159,19 +198,27 @@ class Writer:
             self._pongs.append(payload)
 
     @property
+    def is_writing(self) -> bool:
+        """Whether somebody is writing, who finds out if the peer takes nothing."""
+        return self._frames.is_held
+
+    @property
     def owes_pong(self) -> bool:
         """Whether a ping was not answered yet."""
         return bool(self._pongs)
 
-    async def flush(self) -> None:
+    async def flush(self, on_broken: OnBroken | None = None) -> None:
         """Send the pongs that are owed. If somebody is writing, that one will do it; if the peer takes nothing, nobody.
+
+        Args:
+            on_broken: To be called instead of the writer's own, if the write fails.
 
         Raises:
             RequestError: Writing failed; the connection is lost.
         """
         while self._pongs and self._stream.is_writable() and self._frames.try_take():
             try:
-                await self._put_pongs()
+                await self._put_pongs(on_broken)
             finally:
                 self._frames.give_back()
 
@@ -180,10 +227,17 @@ class Writer:
         try:
             if self.is_closed:
                 raise WriterClosed
+            if self._check_cancelled is not None:
+                await self._check_cancelled()
             is_compressed = False
-            if self._deflater is not None and opcode < CLOSE:
-                payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
-            parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            try:
+                if self._deflater is not None and opcode < CLOSE:
+                    payload, is_compressed = self._deflate(self._deflater, opcode, payload, is_final, is_whole)
+                parts = self._codec.encode(opcode, payload, is_final, is_compressed)
+            except BaseException as error:
+                if self._deflater is not None:  # what it has compressed, later messages would refer to
+                    await self._tell(error)
+                raise
             await self._put(parts)
             if self._pongs:
                 await self._put_pongs()
@@ -200,15 +254,17 @@ class Writer:
             return payload, False
         return deflater.deflate(payload, is_final), opcode != CONTINUATION
 
-    async def _put_pongs(self) -> None:
+    async def _put_pongs(self, on_broken: OnBroken | None = None) -> None:
         """Write what is owed, in one go; the baton is held, and only its holder takes pongs out."""
+        if self._check_cancelled is not None:
+            await self._check_cancelled()
         frames: list[bytes] = []
         while self._pongs:
             frames += self._codec.encode(PONG, self._pongs.popleft())
         if not self.is_closed:
-            await self._put([b"".join(frames)])
+            await self._put([b"".join(frames)], on_broken=on_broken)
 
-    async def _put(self, parts: list[bytes], timeout: float | None = None) -> None:
+    async def _put(self, parts: list[bytes], timeout: float | None = None, on_broken: OnBroken | None = None) -> None:
         """Write octets; the baton is held."""
         seconds = self._timeout if timeout is None else timeout
         try:
@@ -218,9 +274,12 @@ class Writer:
                 else:
                     await self._put_slices(memoryview(part), seconds)
         except BaseException as error:
-            if (tell := self._on_broken()) is not None:
-                tell(error)
+            await self._tell(error, on_broken)
             raise
+
+    async def _tell(self, error: BaseException, on_broken: OnBroken | None = None) -> None:
+        if (tell := on_broken or self._on_broken()) is not None:
+            await tell(error)
 
     async def _put_slices(self, rest: memoryview, seconds: float | None) -> None:
         while rest:

@@ -170,6 +170,7 @@ class TrioRuntime(Runtime):
 
     name = "trio"
     cancelled = (trio.Cancelled,)
+    check_cancelled = staticmethod(trio.lowlevel.checkpoint_if_cancelled)
 
     def __init__(self) -> None:
         self._clock: trio.abc.Clock | None = None

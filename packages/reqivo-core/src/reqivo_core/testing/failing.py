@@ -221,6 +221,7 @@ class FailingRuntime(Runtime):
         self._runtime = runtime
         self._fault = fault
         self.name = runtime.name
+        self.check_cancelled = runtime.check_cancelled
         self.cancelled = (*runtime.cancelled, Cancelled)  # octets that were read stay, as in a cancelled read
 
     def now(self) -> float:
