@@ -113,7 +113,7 @@ def test_while_another_waits(serve: Serve) -> None:
 @pytest.mark.parametrize("work", [get, post, stream, close_unread])
 def test_over_http2(h2_server: AsgiServer, authority: Authority, work: Work) -> None:
     """The connection may be lost, whose state is half changed; nothing hangs, and the next request has another."""
-    url = h2_server.url("/")
+    url = h2_server.url("/echo")
     with Session(http2=True, verify=str(authority.path), timeout=PATIENCE) as session:
         for instant in range(MOST):
             assert session.get(url).http_version == "HTTP/2"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reqivo_core import Response, hookimpl
+from reqivo_core import CookieJar, Response, hookimpl
 from reqivo_core.errors import (
     CertificateError,
     ConnectError,
@@ -260,6 +260,20 @@ def test_w26_auth_flows_and_cookies_are_the_sessions(world: World, serve: Serve)
     first, second = server.requests
     assert first.header("authorization") == "Basic dTpw"
     assert "given=yes" in first.header("cookie") and "seen=1" in second.header("cookie")
+
+
+def test_a_jar_that_is_given_keeps_its_cookies_where_they_belong(world: World, serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.send(accepting(peer.expect_request()))
+        answer_close(peer)
+
+    server = serve(script)
+    jar = CookieJar()
+    jar.set("own", "1", domain="127.0.0.1")
+    jar.set("others", "2", domain="example.org")
+    with connected(world, ws_url(server), cookies=jar):
+        pass
+    assert server.requests[0].header("cookie") == "own=1"
 
 
 def test_w26_a_flow_may_answer_a_challenge(world: World, serve: Serve) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reqivo_core.auth import BasicAuth
-from reqivo_core.cookies import encode_cookies
+from reqivo_core.cookies import header_of
 from reqivo_core.errors import (
     HandshakeError,
     HTTPStatusError,
@@ -140,8 +140,8 @@ def _first_request(session: BaseSession[Any], target: Target) -> tuple[Request, 
         if name in given:
             raise InvalidRequest(f"header {name!r} is the handshake's own; use subprotocols= and compression=")
     request.headers.merge(target.headers)
-    if target.cookies:
-        request.headers["Cookie"] = encode_cookies(target.cookies)
+    if target.cookies and (cookies := header_of(target.cookies, request.url)):
+        request.headers["Cookie"] = cookies
     for name in OWN_FIELDS[1:]:
         request.headers.discard(name)
     for name, value in request_fields("", target.subprotocols, target.offers):
