@@ -54,7 +54,7 @@ def in_a_thread(action: Any) -> None:
 def test_a_thread_that_left_it_taken_lets_go_of_it_and_of_the_connection(line: Line) -> None:
     waiter: Any = Woken()
     line.state.waiters[waiter] = None
-    line.guard._lock.acquire()  # what is left where a signal strikes on the way out of a step
+    line.guard.__enter__()  # and a signal strikes on the way out of the step
     with line.guard:
         pass
     assert line.is_closed and line.changes == 1 and waiter.is_awake
@@ -67,7 +67,7 @@ def test_a_thread_that_left_it_taken_lets_go_of_it_and_of_the_connection(line: L
 
 def test_others_go_on_without_a_thread_that_never_comes_back(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "PATIENCE", 0.01)
-    in_a_thread(line.guard._lock.acquire)
+    in_a_thread(line.guard.__enter__)
     with line.guard:
         assert line.state.failure is not None
     assert line.is_closed and line.changes == 1

@@ -63,26 +63,37 @@ class Guard(ForkSafe):
         self._trace = trace
         self._close = close
         self._deferred: deque[Callable[[], None]] = deque()
+        self._is_busy = False
 
     def _enter_child(self) -> None:
         self._lock = threading.RLock()
+        self._is_busy = False
 
     def __enter__(self) -> None:
         lock = self._lock
-        if lock._is_owned():
-            self._carry_out(BaseException, None)
         try:
-            if not lock.acquire(True, PATIENCE):
+            # Without a wait, where it is free, or this very thread has it still.
+            if not lock.acquire(False) and not lock.acquire(True, PATIENCE):
                 self._go_on_without(lock)
         except BaseException:
             if lock._is_owned():
                 lock.release()
             raise
+        if self._is_busy:
+            self._abandon_step()
+        self._is_busy = True
+
+    def _abandon_step(self) -> None:
+        """End the connection, since a signal struck a step of this thread's, which is half done."""
+        self._lock.release()  # once for the step that was struck, which leaves it taken for the one that begins
+        self._tear(None)
+        self._close()
 
     def _go_on_without(self, lost: Any) -> None:
         """Take a new lock, the thread that has the old one being lost, and end the connection: a step is half done."""
         if self._lock is lost:
             self._lock = threading.RLock()
+            self._is_busy = False
         self._lock.acquire()
         self._tear(None)
         self._close()
@@ -97,6 +108,7 @@ class Guard(ForkSafe):
     ) -> None:
         state = self._state
         if kind is None and not (state.woken or state.has_changed or state.events or state.after):
+            self._is_busy = False
             self._lock.release()
         else:
             self._carry_out(kind, error)
@@ -120,6 +132,7 @@ class Guard(ForkSafe):
         if after:
             state.after = []
         try:
+            self._is_busy = False
             self._lock.release()
             for waiter in woken:
                 waiter.wake()
