@@ -6,6 +6,7 @@ import pytest
 
 from reqivo_core import Headers
 from reqivo_core.errors import InvalidRequest
+from reqivo_core.headers import conceal
 
 LINES = [("A", "1"), ("B", "2"), ("a", "3")]
 
@@ -62,3 +63,8 @@ def test_names_and_values_are_checked_wherever_they_come_in() -> None:
     with pytest.raises(InvalidRequest):
         headers.add("A", "1\r\nB: 2")
     assert len(headers) == 0
+
+
+def test_credentials_that_are_not_encoded_as_they_should_be_are_masked_as_they_stand() -> None:
+    sent = Headers({"Authorization": "Basic abcde"})  # of this length there is no base64
+    assert conceal("you said abcde", sent) == "you said ***"

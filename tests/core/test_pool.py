@@ -114,6 +114,14 @@ def test_an_interrupt_after_dialing_loses_nothing(looks: int, is_kept: bool) -> 
     assert setting.pool.counts == (0, 1, 0), "its slot was given back"
 
 
+def test_a_connection_is_given_back_once_though_two_come_to_do_so() -> None:
+    setting = Setting(max_connections=1)
+    lease = setting.acquire()
+    lease.release()
+    setting.pool.give_back(lease)  # by another thread, that had come as far
+    assert setting.pool.counts == (0, 1, 0)
+
+
 def test_a_closed_pool_gives_out_nothing() -> None:
     setting = Setting()
     setting.acquire().release()

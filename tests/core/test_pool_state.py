@@ -65,6 +65,22 @@ def test_a_dead_connection_is_closed_on_release_and_its_slot_goes_to_the_queue()
     assert isinstance(place.given, Ticket)
 
 
+def test_who_was_struck_on_the_way_into_a_queue_waits_there_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = PoolState(Limits(max_connections=1))
+    member = open_one(state, "a")
+
+    def struck(bucket: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "_note_hunger", struck)
+    with pytest.raises(KeyboardInterrupt):
+        state.acquire("a", False, 0.0)
+    assert state.waiting == 0
+    state.release(member, 0.0)
+    assert state.acquire("a", False, 0.0) is member
+
+
 def test_requests_of_one_key_are_served_in_the_order_they_came() -> None:
     state = PoolState(Limits(max_connections=1))
     member = open_one(state, "a")

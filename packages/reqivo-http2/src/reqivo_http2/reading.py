@@ -202,7 +202,7 @@ class Reading:
             self._break(interrupted(error))
             raise
         finally:
-            if leads:
+            if leads:  # pragma: no branch  # who does not has left by the return above
                 self._is_led = False  # first of all, without the lock: a signal may strike where that is taken
                 with self._guard:
                     self._state.tick(self._runtime.now())

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     from reqivo_core.tls_config import TlsConfig
 
+# glibc makes each block of 128 KiB or more a mapping of its own, with a page fault for every 4 KiB, until a larger one
+# has been freed; then it keeps blocks of that size. Large reads that are cut to what came never count, since a mapping
+# shrinks in place before it is freed: so one is freed here that is whole.
+_large_block = bytes(1024 * 1024)
+del _large_block
+
 Failures: TypeAlias = "Sequence[tuple[Address, OSError]]"
 
 _LARGE_READ = 256 * 1024
