@@ -97,9 +97,11 @@ class Line:
     def await_arrival(self) -> None:
         """Wait until something has arrived on an idle connection, or its end has, unless that is known already."""
         for member in self.session.pool._state.members():
+            if member.transport.is_closing or member.transport._wire.stream.is_readable():
+                continue  # it came together with what had been waited for
             sock = member.transport._wire.stream.get_info("socket")
             if sock is not None and sock.fileno() >= 0:
-                assert select.select([sock], [], [], 5)[0]
+                assert select.select([sock], [], [], 30)[0]
 
     @property
     def transport(self) -> Any:

@@ -120,3 +120,29 @@ def test_waiters_are_woken_although_a_signal_strikes_where_the_first_is(line: Li
     with pytest.raises(Alarm), line.guard:
         line.state.woken += [first, second]  # type: ignore[list-item]  # they do what is asked of waiters here
     assert first.is_awake and second.is_awake
+
+
+def test_a_signal_before_the_lock_is_taken_leaves_it_to_whoever_has_it(line: Line) -> None:
+    class Struck(BaseException):
+        pass
+
+    class Lock:
+        """A lock in whose line a signal strikes."""
+
+        def _is_owned(self) -> bool:
+            return False
+
+        def acquire(self, *arguments: Any) -> bool:
+            raise Struck
+
+    line.guard._lock = Lock()
+    with pytest.raises(Struck), line.guard:
+        pass  # never entered
+    assert line.state.failure is None
+
+
+def test_of_two_that_go_on_without_a_thread_the_second_takes_the_first_ones_lock(line: Line) -> None:
+    theirs = line.guard._lock
+    line.guard._go_on_without(threading.RLock())
+    assert line.guard._lock is theirs and theirs._is_owned()
+    assert line.is_closed and line.state.failure is not None
