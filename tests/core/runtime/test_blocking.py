@@ -16,6 +16,7 @@ from reqivo_core.interfaces import Address
 from reqivo_core.runtime import blocking
 from reqivo_core.runtime.blocking import BlockingRuntime, BlockingStream
 from reqivo_core.runtime.driving import run_blocking
+from support.leaks import leak_check
 from support.processes import run_in_child
 
 
@@ -237,7 +238,7 @@ def test_an_interrupted_read_leaves_the_stream_usable(pair):
 
 
 def test_an_interrupted_connection_attempt_leaves_nothing(deaf_address):
-    with interrupted():
+    with leak_check(), interrupted():
         run_blocking(BlockingRuntime().connect_tcp([Address(*deaf_address)], 30))
 
 
